@@ -1,0 +1,186 @@
+package graph
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/errcode"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"latchkey/graph/model"
+	"latchkey/internal/input"
+	"latchkey/internal/login"
+	"latchkey/internal/password"
+	"latchkey/internal/ratelimit"
+	"latchkey/internal/reqctx"
+	"latchkey/internal/session"
+	"latchkey/internal/token"
+	"latchkey/internal/user"
+)
+
+// Errors of the @auth directive.
+var (
+	// ErrForbidden: signed in, but without any of the roles.
+	ErrForbidden = errors.New("graph: role missing")
+	// ErrReauthenticate: the last proof of identity is older than maxAge.
+	ErrReauthenticate = errors.New("graph: authentication too old")
+)
+
+// public is what a client learns of an error.
+type public struct {
+	code    model.ErrorCode
+	message string
+	reason  string // extensions.reason, where clients act on it
+}
+
+// table translates domain errors. What is not in it is logged and answered INTERNAL.
+var table = []struct {
+	err error
+	public
+}{
+	{session.ErrNoToken, public{model.ErrorCodeUnauthenticated, "Sign in first.", "TOKEN_MISSING"}},
+	{token.ErrAccessExpired, public{model.ErrorCodeUnauthenticated, "The access token has expired.", "TOKEN_EXPIRED"}},
+	{token.ErrAccessInvalid, public{model.ErrorCodeUnauthenticated, "The access token is not valid.", "TOKEN_INVALID"}},
+	{session.ErrRevoked, public{model.ErrorCodeUnauthenticated, "The session has ended.", "SESSION_ENDED"}},
+	{user.ErrNotFound, public{model.ErrorCodeUnauthenticated, "The account is gone.", "SESSION_ENDED"}},
+	{ErrForbidden, public{model.ErrorCodeForbidden, "Not allowed.", ""}},
+	{login.ErrDisabled, public{model.ErrorCodeForbidden, "This account is disabled.", "ACCOUNT_DISABLED"}},
+	{ErrReauthenticate, public{model.ErrorCodeReauthenticationRequired, "Log in again, then repeat.", ""}},
+	{login.ErrInvalidCredentials, public{model.ErrorCodeInvalidCredentials, "Email or password is wrong.", ""}},
+	{session.ErrEnded, public{model.ErrorCodeSessionEnded, "The session has ended. Sign in again.", ""}},
+	{user.ErrEmailTaken, public{model.ErrorCodeEmailTaken, "This email address is taken.", ""}},
+	{password.ErrOverloaded, public{model.ErrorCodeOverloaded, "The server is busy. Try again.", ""}},
+	{context.DeadlineExceeded, public{model.ErrorCodeOverloaded, "This took too long. Try again.", ""}},
+}
+
+// overloadedFor is how long a client waits before it repeats what was shed.
+const overloadedFor = 2 * time.Second
+
+// crossSite explains the likeliest failure of the first day.
+const crossSite = "The browser sent no refresh cookie, because the page and this server are different sites. " +
+	"Use the same host name for both: localhost and 127.0.0.1 are two."
+
+// presenter turns any error into what a client may see. With reveal (in development) it adds
+// why a session ended.
+func presenter(log *slog.Logger, reveal bool) graphql.ErrorPresenterFunc {
+	return func(ctx context.Context, err error) *gqlerror.Error {
+		out := &gqlerror.Error{Extensions: map[string]any{}}
+		// Built anew: gqlgen writes path and locations into the error that it is given.
+		var located *gqlerror.Error
+		if errors.As(err, &located) {
+			out.Path, out.Locations, out.Rule = located.Path, located.Locations, located.Rule
+		}
+		if located != nil && located.Err == nil {
+			refusal(out, located)
+		} else {
+			if located != nil {
+				err = located.Err
+			}
+			translate(ctx, log, reveal, out, err)
+		}
+		reqctx.From(ctx).Note(codeOf(out))
+		return out
+	}
+}
+
+func codeOf(e *gqlerror.Error) string {
+	code, _ := e.Extensions["code"].(string)
+	return code
+}
+
+func translate(ctx context.Context, log *slog.Logger, reveal bool, out *gqlerror.Error, err error) {
+	req := reqctx.From(ctx)
+	var limited *ratelimit.Error
+	var mistakes *input.Error
+	switch {
+	case errors.As(err, &limited):
+		set(out, public{model.ErrorCodeRateLimited, "Too many attempts. Try again later.", ""})
+		out.Extensions["retryAfter"] = seconds(limited.RetryAfter)
+		return
+	case errors.As(err, &mistakes):
+		set(out, public{model.ErrorCodeBadUserInput, "The input is not usable.", ""})
+		out.Extensions["fields"] = fields(mistakes.Mistakes)
+		return
+	}
+	for _, row := range table {
+		if !errors.Is(err, row.err) {
+			continue
+		}
+		set(out, row.public)
+		switch row.code {
+		case model.ErrorCodeOverloaded:
+			out.Extensions["retryAfter"] = seconds(overloadedFor)
+		case model.ErrorCodeEmailTaken:
+			out.Extensions["fields"] = fields([]input.Mistake{{Field: "email", Code: input.Code(row.code), Message: row.message}})
+		case model.ErrorCodeSessionEnded:
+			var ended *session.EndedError
+			if errors.As(err, &ended) && ended.Reason == session.TokenMissing && req.CrossSite {
+				out.Message = crossSite
+			}
+			if ended != nil && reveal {
+				out.Extensions["reason"] = string(ended.Reason)
+			}
+		}
+		return
+	}
+	if errors.Is(err, context.Canceled) {
+		log.DebugContext(ctx, "the client went away")
+	} else {
+		log.ErrorContext(ctx, "request failed", "error", err)
+	}
+	internal(req.ID, out)
+}
+
+func internal(requestID string, out *gqlerror.Error) {
+	set(out, public{model.ErrorCodeInternal, "Something went wrong on our side.", ""})
+	out.Extensions["requestId"] = requestID
+}
+
+func set(out *gqlerror.Error, p public) {
+	out.Message = p.message
+	out.Extensions["code"] = string(p.code)
+	if p.reason != "" {
+		out.Extensions["reason"] = p.reason
+	}
+}
+
+func seconds(d time.Duration) int { return max(1, int(math.Ceil(d.Seconds()))) }
+
+func fields(mistakes []input.Mistake) []map[string]string {
+	out := make([]map[string]string, len(mistakes))
+	for i, m := range mistakes {
+		out[i] = map[string]string{"field": m.Field, "code": string(m.Code), "message": m.Message}
+	}
+	return out
+}
+
+// refusal describes what gqlparser found wrong with a document or its variables. Its messages
+// quote the request, and a password may stand at the wrong place: only those that name nothing
+// but the schema's and the document's own identifiers pass.
+func refusal(out, found *gqlerror.Error) {
+	code, _ := found.Extensions["code"].(string)
+	switch {
+	case code == errcode.ParseFailed:
+		set(out, public{model.ErrorCodeGraphqlParseFailed, "The document is not valid GraphQL.", ""})
+	case code == string(model.ErrorCodeBadRequest):
+		set(out, public{model.ErrorCodeBadRequest, found.Message, ""})
+	case found.Rule == "":
+		set(out, public{model.ErrorCodeGraphqlValidationFailed, "The operation or its variables do not fit the schema.", ""})
+	case quotesValues(found.Rule):
+		set(out, public{model.ErrorCodeGraphqlValidationFailed, "A value does not fit its type.", ""})
+	default:
+		set(out, public{model.ErrorCodeGraphqlValidationFailed, found.Message, ""})
+	}
+}
+
+func quotesValues(rule string) bool {
+	switch rule {
+	case "ValuesOfCorrectType", "ValuesOfCorrectTypeWithoutSuggestions", "OverlappingFieldsCanBeMerged":
+		return true
+	}
+	return false
+}

@@ -1,0 +1,77 @@
+package graph
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/executor"
+	"github.com/99designs/gqlgen/graphql/handler/extension"
+	"github.com/99designs/gqlgen/graphql/handler/lru"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/validator/rules"
+
+	"latchkey/internal/reqctx"
+)
+
+// HandlerConfig says how much the API tells about itself.
+type HandlerConfig struct {
+	Introspection bool // the schema can be asked for, and mistakes come with suggestions
+	Reveal        bool // SESSION_ENDED comes with its reason: in development only
+}
+
+const (
+	// tokenLimit lets the IDE's introspection (under 200 tokens) and large operations through,
+	// and bounds validation, which is quadratic in the worst case, to milliseconds.
+	tokenLimit = 1000
+	// cachedDocuments bounds the cache of parsed documents to about 30 MB at tokenLimit.
+	cachedDocuments = 256
+)
+
+// NewHandler serves the API on one path: POST with JSON, and queries by GET. It is the handler
+// of what httpserver has already let through.
+func NewHandler(r *Resolver, log *slog.Logger, cfg HandlerConfig) (http.Handler, error) {
+	schema := NewExecutableSchema(Config{
+		Resolvers:  r,
+		Directives: DirectiveRoot{Auth: auth, Public: open},
+	})
+	guards, err := guardedTypes(schema.Schema())
+	if err != nil {
+		return nil, err
+	}
+	exec := executor.New(schema)
+	exec.SetQueryCache(lru.New[*ast.QueryDocument](cachedDocuments))
+	exec.SetParserTokenLimit(tokenLimit)
+	exec.SetErrorPresenter(presenter(log, cfg.Reveal))
+	exec.SetRecoverFunc(func(ctx context.Context, panicked any) error {
+		// The value may hold anything a resolver had in hand; its type and the stack are enough.
+		log.ErrorContext(ctx, "panic", "type", fmt.Sprintf("%T", panicked), "stack", string(debug.Stack()))
+		return errPanic
+	})
+	if cfg.Introspection {
+		exec.Use(extension.Introspection{})
+	} else {
+		exec.SetDisableSuggestion(true)
+		exec.SetDefaultRulesFn(rulesWithoutSuggestions)
+	}
+	if len(guards) > 0 {
+		exec.AroundFields(guardTypes(guards))
+	}
+	exec.AroundRootFields(func(ctx context.Context, next graphql.RootResolver) graphql.Marshaler {
+		reqctx.From(ctx).Note(graphql.GetRootFieldContext(ctx).Field.Name)
+		return next(ctx)
+	})
+	return &transport{exec: exec}, nil
+}
+
+// rulesWithoutSuggestions covers what SetDisableSuggestion leaves out.
+func rulesWithoutSuggestions() *rules.Rules {
+	r := rules.NewDefaultRules()
+	r.ReplaceRule("KnownArgumentNames", rules.KnownArgumentNamesRuleWithoutSuggestions.RuleFunc)
+	r.ReplaceRule("KnownTypeNames", rules.KnownTypeNamesRuleWithoutSuggestions.RuleFunc)
+	r.ReplaceRule("ValuesOfCorrectType", rules.ValuesOfCorrectTypeRuleWithoutSuggestions.RuleFunc)
+	return r
+}

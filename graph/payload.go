@@ -1,0 +1,71 @@
+package graph
+
+import (
+	"time"
+
+	"latchkey/graph/model"
+	"latchkey/internal/reqctx"
+	"latchkey/internal/session"
+	"latchkey/internal/token"
+	"latchkey/internal/user"
+)
+
+func userModel(u user.User, err error) (*model.User, error) {
+	if err != nil {
+		return nil, err
+	}
+	out := &model.User{
+		ID: u.ID.String(), Email: u.Email, EmailVerified: u.EmailVerified,
+		Roles: make([]model.Role, len(u.Roles)), CreatedAt: u.CreatedAt.UTC(),
+	}
+	if u.Name != "" {
+		out.Name = &u.Name
+	}
+	for i, r := range u.Roles {
+		out.Roles[i] = model.Role(r)
+	}
+	return out, nil
+}
+
+func userRoles(roles []model.Role) []user.Role {
+	out := make([]user.Role, len(roles))
+	for i, r := range roles {
+		out[i] = user.Role(r)
+	}
+	return out
+}
+
+// authPayload packs a grant. The refresh token leaves in the cookie or in the body, never in
+// both.
+func authPayload(req *reqctx.Request, g session.Grant, delivery model.RefreshTokenDelivery, err error) (*model.AuthPayload, error) {
+	if err != nil {
+		return nil, err
+	}
+	u, err := userModel(g.User, nil)
+	out := &model.AuthPayload{AccessToken: g.Access.Reveal(), ExpiresIn: int(g.AccessTTL / time.Second), User: u}
+	switch {
+	case delivery == model.RefreshTokenDeliveryBody:
+		refresh := g.Refresh.Reveal()
+		out.RefreshToken = &refresh
+	case !g.Unchanged:
+		req.Cookies.Set(g.Refresh, g.RefreshTTL)
+	}
+	return out, err
+}
+
+// replaced is the refresh token of the session that a sign-in takes the cookie from.
+func replaced(req *reqctx.Request, delivery model.RefreshTokenDelivery) token.Secret {
+	if delivery == model.RefreshTokenDeliveryCookie {
+		return req.Refresh
+	}
+	return token.Secret{}
+}
+
+// presented is the refresh token of a request, from the argument or else from the cookie, and
+// how its successor travels: the way it came.
+func presented(req *reqctx.Request, argument *string) (token.Secret, model.RefreshTokenDelivery) {
+	if argument != nil {
+		return token.NewSecret(*argument), model.RefreshTokenDeliveryBody
+	}
+	return req.Refresh, model.RefreshTokenDeliveryCookie
+}

@@ -1,0 +1,107 @@
+// Package httpserver lets in what may speak to the API and answers nothing else.
+package httpserver
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/rs/cors"
+
+	"latchkey/internal/session"
+	"latchkey/internal/token"
+)
+
+const (
+	maxBody        = 64 << 10
+	maxHeader      = 32 << 10
+	requestTimeout = 15 * time.Second
+)
+
+// Authenticator turns an access token into the principal it stands for.
+type Authenticator interface {
+	Authenticate(accessToken string) (session.Principal, error)
+}
+
+// KeySet is what other services verify access tokens with.
+type KeySet interface {
+	JWKS() []byte
+	Algorithms() []token.Algorithm
+}
+
+// Database tells whether the server can do its work.
+type Database interface {
+	Ping(context.Context) error
+}
+
+// API is the GraphQL handler with the form that its refusals have.
+type API struct {
+	Handler http.Handler
+	// Refuse answers a request before it reaches Handler; Crashed answers one that panicked.
+	Refuse  func(w http.ResponseWriter, r *http.Request, status int, message string)
+	Crashed func(w http.ResponseWriter, r *http.Request)
+}
+
+// Config says where the server stands. PublicURL is an origin without a trailing slash.
+type Config struct {
+	PublicURL      string
+	Secure         bool     // PublicURL is https
+	AllowedOrigins []string // exact, PublicURL's own included
+	TrustedProxies []netip.Prefix
+	SameSiteNone   bool // for pages of another site; needs Secure
+	JWKSMaxAge     time.Duration
+	IDE            http.Handler // nil: off
+}
+
+// New assembles all routes.
+func New(api API, auth Authenticator, keys KeySet, db Database, log *slog.Logger, cfg Config) http.Handler {
+	s := &server{api: api, auth: auth, keys: keys, db: db, log: log, cfg: cfg}
+	mux := http.NewServeMux()
+	mux.Handle("/graphql", s.graphql())
+	mux.HandleFunc("GET /healthz", s.healthz)
+	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.HandleFunc("GET /.well-known/jwks.json", s.jwks)
+	mux.HandleFunc("GET /.well-known/openid-configuration", s.discovery)
+	if cfg.IDE != nil {
+		mux.Handle("/{$}", cfg.IDE)
+		mux.Handle("/ide/", cfg.IDE)
+	}
+	return s.identify(s.observe(s.secureHeaders(mux)))
+}
+
+// NewServer wraps a handler with limits on everything a peer can be slow at.
+func NewServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // TLS noise and broken peers
+	}
+}
+
+type server struct {
+	api  API
+	auth Authenticator
+	keys KeySet
+	db   Database
+	log  *slog.Logger
+	cfg  Config
+}
+
+// graphql is the chain in front of the API: who may call comes before what is called.
+func (s *server) graphql() http.Handler {
+	crossOrigin := cors.New(cors.Options{
+		AllowedOrigins:   s.cfg.AllowedOrigins,
+		AllowedMethods:   []string{http.MethodGet, http.MethodPost},
+		AllowedHeaders:   []string{"content-type", "authorization"},
+		ExposedHeaders:   []string{"Retry-After"},
+		AllowCredentials: true,
+		MaxAge:           7200,
+	})
+	return crossOrigin.Handler(s.checkOrigin(s.bound(s.authenticate(s.api.Handler))))
+}

@@ -1,0 +1,194 @@
+package httpserver
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"latchkey/internal/reqctx"
+	"latchkey/internal/session"
+)
+
+// identify starts what is known of a request: an id and the client.
+func (s *server) identify(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		req := &reqctx.Request{
+			ID: rand.Text(),
+			Client: session.Client{
+				Address:   clientAddress(r.RemoteAddr, r.Header.Values("X-Forwarded-For"), s.cfg.TrustedProxies),
+				UserAgent: clip(r.UserAgent(), 256),
+			},
+			AuthErr:   session.ErrNoToken,
+			CrossSite: r.Header.Get("Sec-Fetch-Site") == "cross-site",
+			Cookies:   &cookieJar{header: w.Header(), secure: s.cfg.Secure, crossSite: s.cfg.SameSiteNone},
+			Refresh:   refreshCookie(r, s.cfg.Secure),
+		}
+		w.Header().Set("X-Request-Id", req.ID)
+		next.ServeHTTP(w, r.WithContext(reqctx.With(r.Context(), req)))
+	})
+}
+
+// clip shortens foreign text to valid UTF-8 of at most n bytes.
+func clip(text string, n int) string {
+	text = strings.ToValidUTF8(text[:min(len(text), n)], "")
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == utf8.RuneError {
+			return -1
+		}
+		return r
+	}, text)
+}
+
+// clientAddress is the peer's address, or, if the peer is a trusted proxy, the first address
+// from the right of X-Forwarded-For that is none. A hop that is no address ends the
+// walk. The zero Addr means that there is no telling.
+func clientAddress(peer string, forwarded []string, proxies []netip.Prefix) netip.Addr {
+	address := parseHop(peer)
+	trusted := func(a netip.Addr) bool {
+		return slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Contains(a) })
+	}
+	hops := strings.Split(strings.Join(forwarded, ","), ",")
+	for _, hop := range slices.Backward(hops) {
+		if !trusted(address) {
+			break
+		}
+		next := parseHop(strings.TrimSpace(hop))
+		if !next.IsValid() {
+			break
+		}
+		address = next
+	}
+	return address
+}
+
+func parseHop(text string) netip.Addr {
+	address, err := netip.ParseAddr(strings.Trim(text, "[]"))
+	if err != nil {
+		withPort, err := netip.ParseAddrPort(text)
+		if err != nil {
+			return netip.Addr{}
+		}
+		address = withPort.Addr()
+	}
+	return address.Unmap().WithZone("")
+}
+
+// observe writes one line per request, and turns a panic into INTERNAL.
+func (s *server) observe(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		rec := &recorder{ResponseWriter: w}
+		defer func() {
+			if p := recover(); p != nil {
+				s.crashed(rec, r, p)
+			}
+			level := slog.LevelInfo
+			if r.URL.Path == "/healthz" || r.URL.Path == "/readyz" {
+				level = slog.LevelDebug
+			}
+			// The query string is left out: GET carries documents and variables there.
+			s.log.LogAttrs(r.Context(), level, "request",
+				slog.String("method", r.Method), slog.String("path", clip(r.URL.Path, 200)),
+				slog.Int("status", rec.status), slog.Int("bytes", rec.bytes),
+				slog.Duration("took", time.Since(start)),
+				slog.String("graphql", strings.Join(reqctx.From(r.Context()).Notes(), " ")))
+		}()
+		next.ServeHTTP(rec, r)
+	})
+}
+
+func (s *server) crashed(rec *recorder, r *http.Request, p any) {
+	if p == http.ErrAbortHandler {
+		panic(p)
+	}
+	// The value may hold anything that was in hand; its type and the stack are enough.
+	s.log.ErrorContext(r.Context(), "panic", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+	if rec.status == 0 {
+		s.api.Crashed(rec, r)
+	}
+}
+
+type recorder struct {
+	http.ResponseWriter
+	status, bytes int
+}
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(p []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	n, err := r.ResponseWriter.Write(p)
+	r.bytes += n
+	return n, err
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// secureHeaders sets what every answer carries; a page may set a policy of its own.
+func (s *server) secureHeaders(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Cache-Control", "no-store")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("X-Content-Type-Options", "nosniff")
+		if s.cfg.Secure {
+			h.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// checkOrigin refuses pages that are not on the list before anything is parsed. What
+// sends neither Origin nor Sec-Fetch-Site is no browser and passes.
+func (s *server) checkOrigin(next http.Handler) http.Handler {
+	forbid := func(w http.ResponseWriter, r *http.Request) {
+		s.log.WarnContext(r.Context(), "origin refused: LATCHKEY_ALLOWED_ORIGINS does not list it",
+			"origin", clip(r.Header.Get("Origin"), 200))
+		s.api.Refuse(w, r, http.StatusForbidden,
+			"This origin may not call the API. The server's operator can allow it with LATCHKEY_ALLOWED_ORIGINS.")
+	}
+	protection := http.NewCrossOriginProtection()
+	for _, origin := range s.cfg.AllowedOrigins {
+		if err := protection.AddTrustedOrigin(origin); err != nil {
+			panic(err) // config has checked each one
+		}
+	}
+	protection.SetDenyHandler(http.HandlerFunc(forbid))
+	protected := protection.Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// The protection lets every page of the same site and host through; the list is exact.
+		origins := r.Header.Values("Origin")
+		if len(origins) > 1 || (len(origins) == 1 && !slices.Contains(s.cfg.AllowedOrigins, origins[0])) {
+			forbid(w, r)
+			return
+		}
+		protected.ServeHTTP(w, r)
+	})
+}
+
+// bound limits a request in size and time.
+func (s *server) bound(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+		defer cancel()
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}

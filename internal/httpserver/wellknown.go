@@ -1,0 +1,52 @@
+package httpserver
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// healthz answers as long as the process serves.
+func (s *server) healthz(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+}
+
+// readyz answers 503 while the database is away.
+func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+	defer cancel()
+	if err := s.db.Ping(ctx); err != nil {
+		s.log.WarnContext(r.Context(), "not ready: the database does not answer", "error", err)
+		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "the database does not answer"})
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
+}
+
+// jwks publishes the public keys (RFC 7517).
+func (s *server) jwks(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Cache-Control", fmt.Sprintf("public, max-age=%d", int(s.cfg.JWKSMaxAge.Seconds())))
+	w.Header().Set("Content-Type", "application/jwk-set+json")
+	_, _ = w.Write(s.keys.JWKS())
+}
+
+// discovery is what stock libraries need to find issuer and keys (OpenID Connect Discovery 1.0,
+// section 3); there are no OpenID endpoints.
+func (s *server) discovery(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Cache-Control", fmt.Sprintf("public, max-age=%d", int(s.cfg.JWKSMaxAge.Seconds())))
+	writeJSON(w, http.StatusOK, map[string]any{
+		"issuer":                                s.cfg.PublicURL,
+		"jwks_uri":                              s.cfg.PublicURL + "/.well-known/jwks.json",
+		"response_types_supported":              []string{},
+		"subject_types_supported":               []string{"public"},
+		"id_token_signing_alg_values_supported": s.keys.Algorithms(),
+	})
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body)
+}

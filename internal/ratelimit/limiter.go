@@ -1,0 +1,241 @@
+// Package ratelimit bounds how often something may be tried, in this process or,
+// with Redis, across all of them.
+package ratelimit
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// ErrInvalidCharge says that Reserve was called without a charge, or with one
+// whose bucket, key or rate is missing or out of range. It is a mistake in the
+// program, and nothing was charged.
+var ErrInvalidCharge = errors.New("ratelimit: invalid charge")
+
+const (
+	minSecretBytes  = 32
+	keyBytes        = 16
+	maxBucketBytes  = 40
+	circuitPause    = time.Second
+	reportPause     = 10 * time.Second
+	bucketAlphabet  = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+	defaultEntries  = 1 << 18
+	smallestEntries = 1 << 10
+)
+
+// Charge is one unit of one limit.
+type Charge struct {
+	Bucket string // what is limited, such as "login.ip": letters, digits and ". _ -", at most 40
+	Key    string // whose: an AddressKey, a normalised email, a session id
+	Rate   Rate
+}
+
+// Config holds what has a sensible zero.
+type Config struct {
+	MaxEntries int         // counters kept in this process; 0: 262,144; at least 1,024
+	Replicas   int         // processes that share Redis: while it is away each allows 1/Replicas of a limit; 0: 1
+	OnFallback func(error) // told at most every 10 s that Redis is away; nil: nobody
+}
+
+// Limiter counts charges. It is safe for concurrent use. Every counter is named
+// by its bucket and an HMAC of the key: neither a dump of the memory nor Redis
+// shows an email or an address.
+//
+// Charges are counted by ulule/limiter in fixed windows, opened by the first
+// charge of a key: around the end of a window up to twice the limit can pass.
+// A refused charge counts too, but never makes a window longer.
+type Limiter struct {
+	secret  []byte
+	local   *memory
+	shared  counter // nil: this process alone
+	cfg     Config
+	started time.Time
+	retryAt atomic.Int64 // when Redis may be asked again, in ns since started; 0: now
+	reports atomic.Int64 // when OnFallback may be told again, in ns since started
+}
+
+// counter is what Redis is to the Limiter.
+type counter interface {
+	// charge adds one unit and returns the counter after it.
+	charge(ctx context.Context, key string, rate Rate) (tally, error)
+	// refund takes the unit of a tally back, unless its window is over.
+	refund(ctx context.Context, t tally) error
+}
+
+// tally is a counter just after a charge.
+type tally struct {
+	key    string
+	rate   Rate
+	count  int64
+	ends   time.Time // when the window is certainly over
+	shared bool      // counted by Limiter.shared
+}
+
+// New returns a Limiter that names its counters by the secret, of at least 32
+// bytes; replicas must have the same. Without Redis (nil) limits hold in this
+// process only. New talks to nobody: a Redis that is away is noticed at the
+// first charge.
+func New(secret []byte, redis *Redis, cfg Config) (*Limiter, error) {
+	l, err := newLimiter(secret, cfg)
+	if err == nil && redis != nil {
+		l.shared = redis
+	}
+	return l, err
+}
+
+func newLimiter(secret []byte, cfg Config) (*Limiter, error) {
+	if len(secret) < minSecretBytes {
+		return nil, fmt.Errorf("ratelimit: the secret has %d bytes, fewer than %d", len(secret), minSecretBytes)
+	}
+	if cfg.MaxEntries == 0 {
+		cfg.MaxEntries = defaultEntries
+	}
+	if cfg.Replicas == 0 {
+		cfg.Replicas = 1
+	}
+	if cfg.MaxEntries < smallestEntries || cfg.Replicas < 1 {
+		return nil, fmt.Errorf("ratelimit: MaxEntries %d is less than %d or Replicas %d is less than 1",
+			cfg.MaxEntries, smallestEntries, cfg.Replicas)
+	}
+	return &Limiter{
+		secret:  append([]byte(nil), secret...),
+		local:   newMemory(cfg.MaxEntries),
+		cfg:     cfg,
+		started: time.Now(),
+	}, nil
+}
+
+// Reservation is what one Reserve charged.
+type Reservation struct {
+	limiter *Limiter
+	taken   []tally
+	done    atomic.Bool
+}
+
+// Reserve charges one unit of each limit, before the work: each charge is
+// atomic, also between replicas, and of any number of calls at once no more than
+// the limit succeed. It stops at the first limit that is reached and returns an
+// *Error; what was charged until then stays charged, the refused unit included.
+// Put the limits of an address before those of an account.
+//
+// A store that fails is no error: the charge is counted in this process instead
+// . The other errors are the context's, before anything is charged, and
+// ErrInvalidCharge. With an error the Reservation is nil.
+func (l *Limiter) Reserve(ctx context.Context, charges ...Charge) (*Reservation, error) {
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("ratelimit: before charging: %w", context.Cause(ctx))
+	}
+	if len(charges) == 0 {
+		return nil, fmt.Errorf("%w: none given", ErrInvalidCharge)
+	}
+	for _, c := range charges {
+		if err := c.check(); err != nil {
+			return nil, err
+		}
+	}
+	r := &Reservation{limiter: l, taken: make([]tally, 0, len(charges))}
+	for _, c := range charges {
+		t := l.charge(ctx, l.name(c), c.Rate)
+		if t.count > t.rate.Limit {
+			return nil, &Error{RetryAfter: retryAfter(time.Until(t.ends), c.Rate.Period), Bucket: c.Bucket}
+		}
+		r.taken = append(r.taken, t)
+	}
+	return r, nil
+}
+
+// Refund gives back exactly the one unit of each charge, after an attempt that
+// turned out to be honest: it never resets a counter and never opens or
+// prolongs a window. A unit whose window is over, or nearly so, is gone. A
+// second Refund, and one of a nil Reservation, does nothing. It is done even if
+// the context is over; a store that fails keeps the unit.
+func (r *Reservation) Refund(ctx context.Context) {
+	if r == nil || r.done.Swap(true) {
+		return
+	}
+	l := r.limiter
+	for _, t := range r.taken {
+		switch {
+		case !t.shared:
+			l.local.refund(t)
+		case l.sharedAllowed():
+			l.noteShared(l.shared.refund(ctx, t))
+		}
+	}
+}
+
+func notInBucket(r rune) bool { return !strings.ContainsRune(bucketAlphabet, r) }
+
+// check returns ErrInvalidCharge and the reason; the key is never in it.
+func (c Charge) check() error {
+	if c.Bucket == "" || len(c.Bucket) > maxBucketBytes || strings.ContainsFunc(c.Bucket, notInBucket) {
+		return fmt.Errorf("%w: bucket %q", ErrInvalidCharge, c.Bucket)
+	}
+	if c.Key == "" {
+		return fmt.Errorf("%w: bucket %q without a key", ErrInvalidCharge, c.Bucket)
+	}
+	if err := c.Rate.check(); err != nil {
+		return fmt.Errorf("%w: bucket %q: %w", ErrInvalidCharge, c.Bucket, err)
+	}
+	return nil
+}
+
+// name returns the counter's name: the bucket and 16 bytes of an HMAC. The
+// period is part of it, so that two windows of one bucket are two counters.
+func (l *Limiter) name(c Charge) string {
+	mac := hmac.New(sha256.New, l.secret)
+	mac.Write([]byte(c.Bucket + "\x00" + strconv.FormatInt(int64(c.Rate.Period/time.Second), 10) + "\x00" + c.Key))
+	return c.Bucket + ":" + base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:keyBytes])
+}
+
+// charge counts in Redis, or in this process while Redis is away.
+func (l *Limiter) charge(ctx context.Context, key string, rate Rate) tally {
+	if l.shared == nil {
+		return l.local.charge(key, rate)
+	}
+	if l.sharedAllowed() {
+		t, err := l.shared.charge(ctx, key, rate)
+		l.noteShared(err)
+		if err == nil {
+			t.shared = true
+			return t
+		}
+	}
+	rate.Limit = max(1, rate.Limit/int64(l.cfg.Replicas))
+	return l.local.charge(key, rate)
+}
+
+// sharedAllowed reports whether Redis is to be asked: always, until it fails;
+// then by one caller each second, so that only one pays the wait.
+func (l *Limiter) sharedAllowed() bool {
+	at := l.retryAt.Load()
+	if at == 0 {
+		return true
+	}
+	now := int64(time.Since(l.started))
+	return now >= at && l.retryAt.CompareAndSwap(at, now+int64(circuitPause))
+}
+
+// noteShared remembers whether Redis answered, and reports when it did not.
+func (l *Limiter) noteShared(err error) {
+	if err == nil {
+		if l.retryAt.Load() != 0 {
+			l.retryAt.Store(0)
+		}
+		return
+	}
+	now := int64(time.Since(l.started))
+	l.retryAt.Store(now + int64(circuitPause))
+	next := l.reports.Load()
+	if l.cfg.OnFallback != nil && now >= next && l.reports.CompareAndSwap(next, now+int64(reportPause)) {
+		l.cfg.OnFallback(fmt.Errorf("ratelimit: Redis is away, limits hold in this process only: %w", err))
+	}
+}

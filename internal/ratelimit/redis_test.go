@@ -1,0 +1,300 @@
+package ratelimit
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// openTestRedis returns a Redis on the server of LATCHKEY_TEST_REDIS_URL. Tests
+// use keys of their own, so they may run beside each other.
+func openTestRedis(t testing.TB, through string) *Redis {
+	t.Helper()
+	raw := os.Getenv("LATCHKEY_TEST_REDIS_URL")
+	if raw == "" {
+		t.Skip("LATCHKEY_TEST_REDIS_URL is not set")
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		t.Fatal("LATCHKEY_TEST_REDIS_URL is not a URL")
+	}
+	if through != "" {
+		u.Host = through
+	}
+	return openRedis(t, u.String())
+}
+
+func openRedis(t testing.TB, url string) *Redis {
+	t.Helper()
+	r, err := OpenRedis(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Close() })
+	return r
+}
+
+func newShared(t testing.TB, redis *Redis) *Limiter {
+	t.Helper()
+	l, err := New(testSecret, redis, Config{OnFallback: func(err error) { t.Error(err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// own returns a charge whose key no other run of the test has.
+func own(t testing.TB, rate Rate) Charge {
+	return Charge{"test", t.Name() + time.Now().String(), rate}
+}
+
+func TestOpenRedisRefuses(t *testing.T) {
+	for reason, url := range map[string]string{
+		"an address is no URL":        "localhost:6379",
+		"another scheme is no Redis":  "http://canary@localhost",
+		"a database is a number":      "redis://:canary@localhost/x",
+		"a URL that cannot be parsed": "redis://:canary@local host\x00",
+		"nothing is no server":        "",
+	} {
+		t.Run(reason, func(t *testing.T) {
+			if r, err := OpenRedis(url); err == nil || r != nil || strings.Contains(err.Error(), "canary") {
+				t.Fatalf("%v, %v", r, err)
+			}
+		})
+	}
+}
+
+// two processes, one limit.
+func TestRedisIsSharedAndAtomic(t *testing.T) {
+	redis1, redis2 := openTestRedis(t, ""), openTestRedis(t, "")
+	l1, l2 := newShared(t, redis1), newShared(t, redis2)
+	c := own(t, Rate{10, time.Minute})
+	if n := storm(c, l1, l2); n != 10 {
+		t.Fatalf("%d of 1000 passed a limit of 10", n)
+	}
+	if after := mustReach(t, l2, c); after < 50*time.Second || after > time.Minute {
+		t.Fatalf("RetryAfter %v", after)
+	}
+	if stored(l1)+stored(l2) != 0 {
+		t.Fatal("something was counted in the process")
+	}
+}
+
+// R-32, with the store where a decrement could open a window.
+func TestRedisRefund(t *testing.T) {
+	redis := openTestRedis(t, "")
+	l, ctx := newShared(t, redis), t.Context()
+	c := own(t, Rate{2, time.Minute})
+	key := redisPrefix + ":" + l.name(c)
+
+	r := mustReserve(t, l, c)
+	mustReserve(t, l, c)
+	if err := redis.client.PExpire(ctx, key, 30*time.Second).Err(); err != nil {
+		t.Fatal(err)
+	}
+	r.Refund(ctx)
+	r.Refund(ctx)
+	if left := redis.client.PTTL(ctx, key).Val(); left > 30*time.Second || left < 20*time.Second {
+		t.Errorf("the refund made the window %v long", left)
+	}
+	late := mustReserve(t, l, c)
+	mustReach(t, l, c)
+
+	if err := redis.client.Del(ctx, key).Err(); err != nil {
+		t.Fatal(err)
+	}
+	late.Refund(ctx) // the key is gone: it must not come back below zero
+	if n, err := redis.client.Get(ctx, key).Int64(); err != nil || n != 0 {
+		t.Errorf("%d, %v after the refund of a lost unit", n, err)
+	}
+	mustReserve(t, l, c)
+	mustReserve(t, l, c)
+	mustReach(t, l, c)
+}
+
+func TestRedisRefundKeepsAwayFromTheEnd(t *testing.T) {
+	redis := openTestRedis(t, "")
+	l := newShared(t, redis)
+	c := own(t, Rate{1, time.Second})
+	mustReserve(t, l, c).Refund(t.Context())
+	if n, err := redis.client.Get(t.Context(), redisPrefix+":"+l.name(c)).Int64(); err != nil || n != 1 {
+		t.Fatalf("%d, %v", n, err)
+	}
+}
+
+// A restart of Redis forgets the scripts.
+func TestRedisLoadsItsScriptsAgain(t *testing.T) {
+	redis := openTestRedis(t, "")
+	l := newShared(t, redis)
+	c := own(t, Rate{2, time.Minute})
+	mustReserve(t, l, c)
+	if err := redis.client.ScriptFlush(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	mustReserve(t, l, c)
+	mustReach(t, l, c)
+}
+
+//
+func TestRedisKeysAreNotReadable(t *testing.T) {
+	redis := openTestRedis(t, "")
+	l := newShared(t, redis)
+	mustReserve(t, l, Charge{"test", "canary@example.com", Rate{1000000, time.Minute}})
+	keys, err := redis.client.Keys(t.Context(), "*").Result()
+	if err != nil || len(keys) == 0 || strings.Contains(strings.Join(keys, " "), "canary") {
+		t.Fatal(keys, err)
+	}
+}
+
+// A client that hangs up is not a Redis that is away.
+func TestRedisIgnoresTheClientsContext(t *testing.T) {
+	l := newShared(t, openTestRedis(t, ""))
+	c := own(t, Rate{1, time.Minute})
+	r := mustReserve(t, l, c)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r.Refund(ctx)
+	mustReserve(t, l, c)
+	if l.retryAt.Load() != 0 {
+		t.Fatal("Redis is thought to be away")
+	}
+}
+
+// Redis dies in the middle of a run.
+func TestRedisDiesMidRun(t *testing.T) {
+	if os.Getenv("LATCHKEY_TEST_REDIS_URL") == "" {
+		t.Skip("LATCHKEY_TEST_REDIS_URL is not set")
+	}
+	target, _ := url.Parse(os.Getenv("LATCHKEY_TEST_REDIS_URL"))
+	address, cut := proxy(t, target.Host)
+	var away []error
+	l, err := New(testSecret, openTestRedis(t, address), Config{OnFallback: func(err error) { away = append(away, err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := own(t, login)
+	r := mustReserve(t, l, c)
+	if len(away) != 0 {
+		t.Fatal(away)
+	}
+	cut()
+	for range 3 {
+		mustReserve(t, l, c)
+	}
+	mustReach(t, l, c)
+	r.Refund(t.Context())
+	mustReach(t, l, c)
+	if len(away) != 1 {
+		t.Fatalf("reported %d times: %v", len(away), away)
+	}
+}
+
+// proxy forwards a loopback port to the target until it is cut.
+func proxy(t *testing.T, target string) (address string, cut func()) {
+	listener := listen(t)
+	var mu sync.Mutex
+	var open []net.Conn
+	go func() {
+		for {
+			in, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", target)
+			if err != nil {
+				_ = in.Close()
+				continue
+			}
+			mu.Lock()
+			open = append(open, in, out)
+			mu.Unlock()
+			go func() { _, _ = io.Copy(in, out) }()
+			go func() { _, _ = io.Copy(out, in) }()
+		}
+	}()
+	return listener.Addr().String(), func() {
+		_ = listener.Close()
+		mu.Lock()
+		defer mu.Unlock()
+		for _, c := range open {
+			_ = c.Close()
+		}
+	}
+}
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	return listener
+}
+
+// limits hold from the first charge, and the wait is bounded and paid once.
+func TestRedisThatIsAwayFromTheStart(t *testing.T) {
+	refusing := listen(t)
+	_ = refusing.Close()
+	hung := listen(t)
+	for reason, address := range map[string]string{
+		"a port nobody listens on":               refusing.Addr().String(),
+		"a server that accepts and never speaks": hung.Addr().String(),
+	} {
+		t.Run(reason, func(t *testing.T) {
+			var away []error
+			l, err := New(testSecret, openRedis(t, "redis://:canary@"+address), Config{OnFallback: func(err error) { away = append(away, err) }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := own(t, login)
+			start := time.Now()
+			for range 3 {
+				mustReserve(t, l, c)
+			}
+			mustReach(t, l, c)
+			took := time.Since(start)
+			t.Logf("four charges took %v: %v", took, away)
+			if took > 10*redisTimeout {
+				t.Errorf("four charges took %v", took)
+			}
+			if len(away) != 1 || strings.Contains(away[0].Error(), "canary") {
+				t.Errorf("reports: %v", away)
+			}
+		})
+	}
+}
+
+func TestRedisClosed(t *testing.T) {
+	redis := openRedis(t, "redis://127.0.0.1:1")
+	if err := redis.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := New(testSecret, redis, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustReserve(t, l, Charge{"test", "a", Rate{1, time.Minute}})
+	var limit *Error
+	if _, err := l.Reserve(t.Context(), Charge{"test", "a", Rate{1, time.Minute}}); !errors.As(err, &limit) {
+		t.Fatal(err)
+	}
+}
+
+func BenchmarkReserveRedis(b *testing.B) {
+	l := newShared(b, openTestRedis(b, ""))
+	c := own(b, Rate{maxLimit, time.Hour})
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := l.Reserve(b.Context(), c); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

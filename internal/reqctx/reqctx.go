@@ -1,0 +1,84 @@
+// Package reqctx carries what the transport knows of one request.
+package reqctx
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"latchkey/internal/session"
+	"latchkey/internal/token"
+)
+
+// Cookies is where a resolver puts the refresh token for a browser. The transport writes it
+// into the answer's header.
+type Cookies interface {
+	Set(refresh token.Secret, maxAge time.Duration)
+	Clear()
+}
+
+// Request is what is known of one request.
+type Request struct {
+	ID        string
+	Client    session.Client
+	Principal session.Principal // zero unless AuthErr is nil
+	AuthErr   error             // why there is no principal
+	Refresh   token.Secret      // from the cookie; only signing in, refresh and logout may look
+	CrossSite bool              // the browser says that the page is of another site
+	Cookies   Cookies
+
+	mu    sync.Mutex
+	notes []string
+}
+
+// Note adds words to the request's line in the log: names of the schema, never of the request.
+func (r *Request) Note(words ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.notes = append(r.notes, words...)
+}
+
+// Notes returns what was noted.
+func (r *Request) Notes() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]string(nil), r.notes...)
+}
+
+type key struct{}
+
+// With returns a context that carries r.
+func With(ctx context.Context, r *Request) context.Context { return context.WithValue(ctx, key{}, r) }
+
+// From returns the request of ctx. Outside a request it is an empty one that nobody is signed
+// in to.
+func From(ctx context.Context) *Request {
+	if r, ok := ctx.Value(key{}).(*Request); ok {
+		return r
+	}
+	return &Request{AuthErr: session.ErrNoToken, Cookies: noCookies{}}
+}
+
+type noCookies struct{}
+
+func (noCookies) Set(token.Secret, time.Duration) {}
+func (noCookies) Clear()                          {}
+
+// LogHandler adds the request's id and client address to every record logged with its context.
+func LogHandler(next slog.Handler) slog.Handler { return logHandler{next} }
+
+type logHandler struct{ slog.Handler }
+
+func (h logHandler) Handle(ctx context.Context, r slog.Record) error {
+	if req, ok := ctx.Value(key{}).(*Request); ok {
+		r.AddAttrs(slog.String("request_id", req.ID), slog.String("client", req.Client.Address.String()))
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return logHandler{h.Handler.WithAttrs(attrs)}
+}
+
+func (h logHandler) WithGroup(name string) slog.Handler { return logHandler{h.Handler.WithGroup(name)} }

@@ -1,0 +1,366 @@
+// Package session decides who holds a living session.
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/event"
+	"latchkey/internal/ratelimit"
+	"latchkey/internal/token"
+	"latchkey/internal/user"
+)
+
+// Errors of Authenticate. ErrEnded is what Refresh answers too.
+var (
+	// ErrNoToken: the request carries no access token.
+	ErrNoToken = errors.New("session: no access token")
+	// ErrRevoked: the access token is good, but its session has ended.
+	ErrRevoked = errors.New("session: the access token's session has ended")
+	// ErrEnded: the refresh token is missing, not ours, or of a session that is over. The cause
+	// is in an *EndedError and is for the log.
+	ErrEnded = errors.New("session: ended")
+)
+
+// EndedError carries the cause of ErrEnded.
+type EndedError struct{ Reason EndReason }
+
+// Error implements error.
+func (e *EndedError) Error() string { return "session: ended: " + string(e.Reason) }
+
+// Unwrap makes errors.Is(err, ErrEnded) true.
+func (e *EndedError) Unwrap() error { return ErrEnded }
+
+// EndReason says why a session is over, or why a refresh token is refused.
+type EndReason string
+
+// Reasons that the database keeps.
+const (
+	EndedByLogout    EndReason = "logout"
+	EndedByRevokeAll EndReason = "revoke_all"
+	EndedByReuse     EndReason = "reuse"       // a superseded token came back after the grace
+	EndedByNewLogin  EndReason = "replaced"    // the same browser signed in again
+	EndedByIdle      EndReason = "idle"        // not used for the idle lifetime
+	EndedByAge       EndReason = "expired"     // the absolute lifetime is over
+	EndedByDisabling EndReason = "disabled"    // the user may not sign in any more
+	TokenMissing     EndReason = "no_token"    // nothing was presented
+	TokenUnknown     EndReason = "unknown"     // not a token of a session that we know
+	TokenForged      EndReason = "not_genuine" // the token's tag is wrong
+)
+
+// Client is where a request comes from.
+type Client struct {
+	Address   netip.Addr // the zero Addr if it could not be told
+	UserAgent string
+}
+
+// Principal is who a request acts for.
+type Principal struct {
+	UserID    uuid.UUID
+	SessionID uuid.UUID
+	Roles     []user.Role
+	AuthTime  time.Time // when the user last proved who they are
+}
+
+// Grant is what a caller holds after signing in or refreshing.
+type Grant struct {
+	User       user.User
+	SessionID  uuid.UUID
+	Access     token.Secret
+	AccessTTL  time.Duration // whole seconds, from now
+	Refresh    token.Secret
+	RefreshTTL time.Duration // until the session's absolute end
+	// Unchanged: the caller presented the very token in Refresh, and the next rotation may be
+	// near. A transport that can leave the caller's copy alone (a cookie) must: an answer that
+	// is overtaken by the rotation's would otherwise put the old token back.
+	Unchanged bool
+}
+
+// New is a session to be stored.
+type New struct {
+	ID         uuid.UUID
+	UserID     uuid.UUID
+	SecretHash []byte
+	Client     Client
+	TTL        time.Duration
+	Replaces   uuid.UUID // a session to end in the same transaction; uuid.Nil for none
+}
+
+// Rotate asks for one refresh.
+type Rotate struct {
+	SessionID  uuid.UUID
+	SecretHash []byte
+	Generation int64 // of the presented token
+	Grace      time.Duration
+	IdleTTL    time.Duration
+	MaxRepeats int
+}
+
+// Outcome says what a refresh did.
+type Outcome int
+
+// The outcomes. The zero value is none of them.
+const (
+	Rotated   Outcome = iota + 1 // the generation moved on
+	Repeated                     // the current token was handed out once more
+	Unchanged                    // the presented token is the current one and stays it a little longer
+	Throttled                    // too many repeats of one generation
+	Reused                       // the session was ended: a superseded token came back
+	Dead                         // there is no such living session; Reason says why
+)
+
+// Rotation is the result of one refresh.
+type Rotation struct {
+	Outcome    Outcome
+	Reason     EndReason // with Dead
+	User       user.User
+	Generation int64 // the current one
+	AuthTime   time.Time
+	TTL        time.Duration // until the session's absolute end
+	Wait       time.Duration // with Throttled: until the token rotates
+	Age        time.Duration // since the rotation, by the database's clock
+}
+
+// Store keeps sessions. Every instant is the database's.
+type Store interface {
+	// CreateSession stores n and answers the instant it was created at.
+	CreateSession(ctx context.Context, n New) (time.Time, error)
+	// RotateSession decides a refresh in one statement. What it decides is committed, also
+	// when the caller gets an error for it.
+	RotateSession(ctx context.Context, r Rotate) (Rotation, error)
+	// EndSession ends one session and reports whether it was alive.
+	EndSession(ctx context.Context, id uuid.UUID, reason EndReason) (bool, error)
+	// EndSessionsOf ends all living sessions of a user and answers their ids.
+	EndSessionsOf(ctx context.Context, userID uuid.UUID, reason EndReason) ([]uuid.UUID, error)
+	// EndedSessions answers the ids of the sessions that ended within the last while.
+	EndedSessions(ctx context.Context, within time.Duration) ([]uuid.UUID, error)
+	// DeleteDeadSessions deletes at most limit sessions that have been over for at least age
+	// and answers how many.
+	DeleteDeadSessions(ctx context.Context, age time.Duration, limit int) (int, error)
+}
+
+// Config is the policy. All fields but Grace are required.
+type Config struct {
+	Grace   time.Duration // how long a superseded refresh token is forgiven; 0: never
+	IdleTTL time.Duration
+	TTL     time.Duration
+}
+
+// maxRepeats is how often one generation is handed out again before the caller has to wait.
+const maxRepeats = 100
+
+// Service starts, authenticates, refreshes and ends sessions.
+type Service struct {
+	store   Store
+	issuer  *token.Issuer
+	refresh token.RefreshCodec
+	events  *event.Log
+	cfg     Config
+	ended   endedSet
+}
+
+// NewService wires a Service.
+func NewService(store Store, issuer *token.Issuer, refresh token.RefreshCodec, events *event.Log, cfg Config) *Service {
+	return &Service{store: store, issuer: issuer, refresh: refresh, events: events, cfg: cfg}
+}
+
+// Start makes a new session for a user who has just proved who they are. A refresh token that
+// the same browser presented gives no authority; its session ends with the new one's start
+// . Only login.Complete calls Start.
+func (s *Service) Start(ctx context.Context, u user.User, c Client, presented token.Secret) (Grant, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return Grant{}, fmt.Errorf("session: make an id: %w", err)
+	}
+	fresh := token.NewRefresh(id)
+	n := New{ID: id, UserID: u.ID, SecretHash: fresh.SecretHash(), Client: c, TTL: s.cfg.TTL}
+	if old, err := s.refresh.Decode(presented); err == nil {
+		n.Replaces = old.SessionID
+	}
+	createdAt, err := s.store.CreateSession(ctx, n)
+	if err != nil {
+		return Grant{}, fmt.Errorf("session: start: %w", err)
+	}
+	if n.Replaces != uuid.Nil {
+		s.ended.add(n.Replaces)
+	}
+	return s.grant(u, createdAt, fresh, s.cfg.TTL)
+}
+
+// Authenticate turns an access token into the principal it stands for, with no database read.
+// Errors: ErrNoToken, ErrRevoked, token.ErrAccessExpired, token.ErrAccessInvalid.
+func (s *Service) Authenticate(accessToken string) (Principal, error) {
+	if accessToken == "" {
+		return Principal{}, ErrNoToken
+	}
+	a, err := s.issuer.Verify(accessToken)
+	if err != nil {
+		return Principal{}, err
+	}
+	if s.ended.has(a.SessionID) {
+		return Principal{}, ErrRevoked
+	}
+	roles := make([]user.Role, len(a.Roles))
+	for i, r := range a.Roles {
+		roles[i] = user.Role(r)
+	}
+	return Principal{UserID: a.UserID, SessionID: a.SessionID, Roles: roles, AuthTime: a.AuthTime}, nil
+}
+
+// Refresh exchanges a refresh token for a new grant. Errors: ErrEnded (as *EndedError),
+// *ratelimit.Error for a token that is repeated without end, or the store's.
+func (s *Service) Refresh(ctx context.Context, presented token.Secret) (Grant, error) {
+	if presented.Empty() {
+		return Grant{}, &EndedError{TokenMissing}
+	}
+	old, err := s.refresh.Decode(presented)
+	if err != nil {
+		s.events.Record(ctx, event.Event{Name: event.RefreshFailed, Reason: string(TokenForged)})
+		return Grant{}, &EndedError{TokenForged}
+	}
+	r, err := s.store.RotateSession(ctx, Rotate{
+		SessionID: old.SessionID, SecretHash: old.SecretHash(), Generation: old.Generation,
+		Grace: s.cfg.Grace, IdleTTL: s.cfg.IdleTTL, MaxRepeats: maxRepeats,
+	})
+	if err != nil {
+		return Grant{}, fmt.Errorf("session: refresh: %w", err)
+	}
+	e := event.Event{UserID: r.User.ID, SessionID: old.SessionID}
+	switch r.Outcome {
+	case Rotated:
+		e.Name = event.Refreshed
+	case Repeated, Unchanged:
+		e.Name, e.Reason = event.RefreshRepeated, fmt.Sprintf("%d ms after the rotation", r.Age.Milliseconds())
+	case Throttled:
+		e.Name, e.Reason = event.RefreshFailed, "repeated too often"
+	case Reused:
+		e.Name, e.Reason = event.RefreshReused, fmt.Sprintf("generation %d of %d", old.Generation, r.Generation)
+		s.ended.add(old.SessionID)
+	default:
+		e.Name, e.Reason = event.RefreshFailed, string(r.Reason)
+	}
+	s.events.Record(ctx, e)
+	switch r.Outcome {
+	case Rotated, Repeated, Unchanged:
+		current := token.Refresh{SessionID: old.SessionID, Generation: r.Generation, Random: old.Random}
+		g, err := s.grant(r.User, r.AuthTime, current, r.TTL)
+		g.Unchanged = r.Outcome == Unchanged
+		return g, err
+	case Throttled:
+		return Grant{}, &ratelimit.Error{RetryAfter: max(r.Wait, time.Second)}
+	case Reused:
+		return Grant{}, &EndedError{EndedByReuse}
+	}
+	return Grant{}, &EndedError{r.Reason}
+}
+
+// Logout ends the session of a refresh token and the session of a principal; usually they are
+// one. It is no error if there is neither, or if they are over.
+func (s *Service) Logout(ctx context.Context, presented token.Secret, p Principal) error {
+	ids := []uuid.UUID{p.SessionID}
+	if r, err := s.refresh.Decode(presented); err == nil && r.SessionID != p.SessionID {
+		ids = append(ids, r.SessionID)
+	}
+	for _, id := range ids {
+		if id == uuid.Nil {
+			continue
+		}
+		alive, err := s.store.EndSession(ctx, id, EndedByLogout)
+		if err != nil {
+			return fmt.Errorf("session: log out: %w", err)
+		}
+		s.ended.add(id)
+		if alive {
+			s.events.Record(ctx, event.Event{Name: event.LoggedOut, UserID: p.UserID, SessionID: id})
+		}
+	}
+	return nil
+}
+
+// RevokeAll ends every session of a user and answers how many there were.
+func (s *Service) RevokeAll(ctx context.Context, userID uuid.UUID) (int, error) {
+	ids, err := s.store.EndSessionsOf(ctx, userID, EndedByRevokeAll)
+	if err != nil {
+		return 0, fmt.Errorf("session: revoke all: %w", err)
+	}
+	s.ended.add(ids...)
+	s.events.Record(ctx, event.Event{Name: event.AllRevoked, UserID: userID, Count: len(ids)})
+	return len(ids), nil
+}
+
+func (s *Service) grant(u user.User, authTime time.Time, r token.Refresh, ttl time.Duration) (Grant, error) {
+	roles := make([]string, len(u.Roles))
+	for i, role := range u.Roles {
+		roles[i] = string(role)
+	}
+	access, lifetime, err := s.issuer.Issue(token.Access{
+		UserID: u.ID, SessionID: r.SessionID, Roles: roles, AuthTime: authTime,
+	})
+	if err != nil {
+		return Grant{}, fmt.Errorf("session: %w", err)
+	}
+	return Grant{
+		User: u, SessionID: r.SessionID, Access: access, AccessTTL: lifetime,
+		Refresh: s.refresh.Encode(r), RefreshTTL: ttl,
+	}, nil
+}
+
+const (
+	reloadInterval  = 5 * time.Second
+	cleanupInterval = 10 * time.Minute
+	cleanupBatch    = 500
+	// deadFor keeps dead sessions for a day, so that the log can tell "reused" from "unknown".
+	deadFor = 24 * time.Hour
+)
+
+// LoadEnded reads the sessions that ended while their access tokens may still live. Call it
+// before the first Authenticate.
+func (s *Service) LoadEnded(ctx context.Context) error {
+	ids, err := s.store.EndedSessions(ctx, token.MaxAccessLife)
+	if err != nil {
+		return fmt.Errorf("session: read ended sessions: %w", err)
+	}
+	s.ended.add(ids...)
+	return nil
+}
+
+// Run reads again what other processes ended and deletes dead sessions in small batches,
+// until ctx ends.
+func (s *Service) Run(ctx context.Context, log *slog.Logger) {
+	reload, cleanup := time.NewTicker(reloadInterval), time.NewTicker(cleanupInterval)
+	defer reload.Stop()
+	defer cleanup.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return
+		case <-reload.C:
+			s.ended.sweep()
+			err = s.LoadEnded(ctx)
+		case <-cleanup.C:
+			err = s.deleteDead(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			log.WarnContext(ctx, "background work on sessions failed", "error", err)
+		}
+	}
+}
+
+func (s *Service) deleteDead(ctx context.Context) error {
+	for {
+		n, err := s.store.DeleteDeadSessions(ctx, deadFor, cleanupBatch)
+		if err != nil {
+			return fmt.Errorf("session: delete dead sessions: %w", err)
+		}
+		if n < cleanupBatch {
+			return nil
+		}
+	}
+}

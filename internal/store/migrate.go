@@ -1,0 +1,129 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/uptrace/bun/migrate"
+
+	"latchkey/migrations"
+)
+
+// ErrNewerDatabase: the database has migrations that this program does not know.
+var ErrNewerDatabase = errors.New("store: the database was made by a newer version of Latchkey")
+
+// Migration is one step of the database's history.
+type Migration struct {
+	Name      string
+	AppliedAt time.Time // zero: not applied
+}
+
+// migrationLock is the advisory lock that replicas take on Postgres; any constant will do.
+const migrationLock = 0x6c617463686b6579 // "latchkey"
+
+// Migrate applies what is missing and answers the steps it took. Processes that start together
+// take turns, and only the first finds something to do. Errors: ErrNewerDatabase.
+func (db *DB) Migrate(ctx context.Context) (applied []Migration, err error) {
+	err = db.locked(ctx, func(m *migrate.Migrator) error {
+		group, err := m.Migrate(ctx)
+		for _, step := range group.Migrations {
+			applied = append(applied, Migration{Name: step.Name + "_" + step.Comment})
+		}
+		return err
+	})
+	return applied, wrap("migrate", err)
+}
+
+// Rollback undoes the newest applied step and answers it; the data in it is lost. A zero
+// Migration means that there was none. Errors: ErrNewerDatabase.
+func (db *DB) Rollback(ctx context.Context) (undone Migration, err error) {
+	err = db.locked(ctx, func(m *migrate.Migrator) error {
+		steps, err := m.MigrationsWithStatus(ctx)
+		if err != nil {
+			return err
+		}
+		for _, step := range slices.Backward(steps) {
+			if !step.IsApplied() {
+				continue
+			}
+			undone = Migration{Name: step.Name + "_" + step.Comment, AppliedAt: step.MigratedAt.UTC()}
+			if err := step.Down(ctx, m, &step); err != nil {
+				return err
+			}
+			return m.MarkUnapplied(ctx, &step)
+		}
+		return nil
+	})
+	return undone, wrap("roll back", err)
+}
+
+// Migrations lists all steps, the oldest first. Errors: ErrNewerDatabase.
+func (db *DB) Migrations(ctx context.Context) (all []Migration, err error) {
+	err = db.locked(ctx, func(m *migrate.Migrator) error {
+		steps, err := m.MigrationsWithStatus(ctx)
+		for _, step := range steps {
+			out := Migration{Name: step.Name + "_" + step.Comment}
+			if step.IsApplied() {
+				out.AppliedAt = step.MigratedAt.UTC()
+			}
+			all = append(all, out)
+		}
+		return err
+	})
+	return all, wrap("list migrations", err)
+}
+
+// locked calls f while no other process migrates. Bun's own lock does not wait, outlives a
+// crash and is itself created in a race, so it is not used.
+func (db *DB) locked(ctx context.Context, f func(*migrate.Migrator) error) error {
+	unlock, err := db.lock(ctx)
+	if err != nil {
+		return fmt.Errorf("lock: %w", err)
+	}
+	defer unlock()
+
+	known := migrate.NewMigrations()
+	if err := known.Discover(migrations.FS); err != nil {
+		return err
+	}
+	m := migrate.NewMigrator(db.write, known,
+		migrate.WithMarkAppliedOnSuccess(true),
+		migrate.WithTemplateData(struct{ Postgres bool }{db.postgres}))
+	if err := m.Init(ctx); err != nil {
+		return err
+	}
+	unknown, err := m.MissingMigrations(ctx)
+	if err != nil {
+		return err
+	}
+	if len(unknown) > 0 {
+		return fmt.Errorf("%w (step %s)", ErrNewerDatabase, unknown[0].Name)
+	}
+	return f(m)
+}
+
+func (db *DB) lock(ctx context.Context) (unlock func(), err error) {
+	if !db.postgres {
+		lock := flock.New(db.lockPath, flock.SetPermissions(0o600))
+		if _, err := lock.TryLockContext(ctx, 20*time.Millisecond); err != nil {
+			return nil, err
+		}
+		return func() { _ = lock.Unlock() }, nil
+	}
+	c, err := db.write.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.ExecContext(ctx, "SELECT pg_advisory_lock(?)", int64(migrationLock)); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return func() {
+		// Without cancel: a lock that stays on a pooled connection would stop the next start.
+		_, _ = c.ExecContext(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock(?)", int64(migrationLock))
+		_ = c.Close()
+	}, nil
+}

@@ -1,0 +1,111 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"latchkey/internal/user"
+)
+
+type userRow struct {
+	bun.BaseModel `bun:"table:users,alias:u"`
+
+	ID              uuid.UUID    `bun:"id,pk"`
+	Email           string       `bun:"email"`
+	EmailVerifiedAt bun.NullTime `bun:"email_verified_at"`
+	PasswordHash    string       `bun:"password_hash"`
+	Name            string       `bun:"name"`
+	Roles           string       `bun:"roles"`
+	CreatedAt       time.Time    `bun:"created_at"`
+	DisabledAt      bun.NullTime `bun:"disabled_at"`
+}
+
+func (r userRow) user() user.User {
+	u := user.User{
+		ID: r.ID, Email: r.Email, EmailVerified: !r.EmailVerifiedAt.IsZero(), Name: r.Name,
+		CreatedAt: r.CreatedAt.UTC(), DisabledAt: r.DisabledAt.UTC(),
+	}
+	for _, role := range words(r.Roles) {
+		u.Roles = append(u.Roles, user.Role(role))
+	}
+	return u
+}
+
+// CreateUser stores u and answers it with the instant of its creation. The address must be
+// normalised. Errors: user.ErrEmailTaken.
+func (db *DB) CreateUser(ctx context.Context, u user.User, passwordHash string) (user.User, error) {
+	roles := make([]string, len(u.Roles))
+	for i, r := range u.Roles {
+		roles[i] = string(r)
+	}
+	var row userRow
+	// ON CONFLICT rather than an error: Postgres would log the whole row with the error.
+	created, err := db.queryRow(ctx, db.write.DB, &row, db.sql(`
+		INSERT INTO users (id, email, password_hash, name, roles, created_at, updated_at)
+		VALUES ($1, $2, $3, $4, $5, {now}, {now})
+		ON CONFLICT (email) DO NOTHING
+		RETURNING created_at`),
+		u.ID, u.Email, passwordHash, u.Name, strings.Join(roles, " "))
+	if err != nil {
+		return user.User{}, wrap("create user", err)
+	}
+	if !created {
+		return user.User{}, user.ErrEmailTaken
+	}
+	u.CreatedAt = row.CreatedAt.UTC()
+	return u, nil
+}
+
+// UserByID answers a user. Errors: user.ErrNotFound.
+func (db *DB) UserByID(ctx context.Context, id uuid.UUID) (user.User, error) {
+	row, err := db.userWhere(ctx, "u.id = ?", id)
+	return row.user(), err
+}
+
+// CredentialByEmail answers a user with the stored password hash. The address must be
+// normalised. Errors: user.ErrNotFound.
+func (db *DB) CredentialByEmail(ctx context.Context, email string) (user.User, string, error) {
+	row, err := db.userWhere(ctx, "u.email = ?", email)
+	return row.user(), row.PasswordHash, err
+}
+
+func (db *DB) userWhere(ctx context.Context, where string, arg any) (userRow, error) {
+	var row userRow
+	err := db.read.NewSelect().Model(&row).Where(where, arg).Scan(ctx)
+	if errors.Is(err, sql.ErrNoRows) {
+		return userRow{}, user.ErrNotFound
+	}
+	return row, wrap("read user", err)
+}
+
+// ReplacePasswordHash stores a new hash of the same password, unless the password has been
+// changed since oldHash was read (R-09).
+func (db *DB) ReplacePasswordHash(ctx context.Context, id uuid.UUID, oldHash, newHash string) error {
+	var row userRow
+	_, err := db.queryRow(ctx, db.write.DB, &row, db.sql(`
+		UPDATE users SET password_hash = $3, updated_at = {now}
+		WHERE id = $1 AND password_hash = $2
+		RETURNING id`), id, oldHash, newHash)
+	return wrap("replace password hash", err)
+}
+
+// Users lists users in the order of their creation, at most limit after the first offset.
+func (db *DB) Users(ctx context.Context, offset, limit int) ([]user.User, error) {
+	var rows []userRow
+	err := db.read.NewSelect().Model(&rows).ExcludeColumn("password_hash").
+		Order("created_at", "id").Offset(int64(offset)).Limit(int64(limit)).Scan(ctx)
+	if err != nil {
+		return nil, wrap("list users", err)
+	}
+	users := make([]user.User, len(rows))
+	for i, row := range rows {
+		users[i] = row.user()
+	}
+	return users, nil
+}

@@ -1,0 +1,232 @@
+package token
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// MaxAccessTTL bounds the life of an access token (R-50).
+	MaxAccessTTL = 15 * time.Minute
+	// MaxLeeway bounds the tolerated difference between clocks (R-49).
+	MaxLeeway = 30 * time.Second
+	// MaxAccessLife is how long after its issue an access token can still be accepted anywhere,
+	// whatever the settings of the replica that issued it.
+	MaxAccessLife = MaxAccessTTL + MaxLeeway
+	// JWKSMaxAge is how long a verifier may keep the published key set.
+	JWKSMaxAge = 5 * time.Minute
+	// PublishDelay is how long a new key is published before it signs (R-59): JWKSMaxAge,
+	// the replicas' own reload interval, and as much again for clocks that disagree.
+	PublishDelay = 10 * time.Minute
+
+	reloadInterval = time.Minute
+	// A superseded key still verifies until its last token has surely expired (R-59).
+	retireDelay = MaxAccessLife + MaxLeeway
+)
+
+// Errors of the keyring.
+var (
+	// ErrOtherMaster: the keys in the database were sealed under another master secret.
+	ErrOtherMaster = errors.New("token: the signing keys in the database belong to another master secret")
+	// ErrKeyConflict: another process added a key of the same generation first.
+	ErrKeyConflict = errors.New("token: another process added a signing key at the same moment")
+	// ErrNoKey: there is no key to sign with.
+	ErrNoKey = errors.New("token: no signing key is loaded")
+)
+
+// KeyStore keeps signing keys.
+type KeyStore interface {
+	// SigningKeys returns all keys, the oldest generation first, and the database's present time.
+	SigningKeys(context.Context) ([]StoredKey, time.Time, error)
+	// AddSigningKey stores k to be active after the delay, or returns ErrKeyConflict if its
+	// generation is taken.
+	AddSigningKey(ctx context.Context, k StoredKey, delay time.Duration) error
+	// DeleteSigningKeys removes the keys with these ids.
+	DeleteSigningKeys(ctx context.Context, ids []string) error
+}
+
+// Keyring holds the signing keys of this process, shared with the other replicas through the
+// database. Load it before use; Run keeps it current.
+type Keyring struct {
+	store     KeyStore
+	master    Master
+	algorithm Algorithm
+	set       atomic.Pointer[keySet]
+}
+
+// NewKeyring returns an empty keyring; new keys are made for alg.
+func NewKeyring(store KeyStore, m Master, alg Algorithm) *Keyring {
+	return &Keyring{store: store, master: m, algorithm: alg}
+}
+
+// keySet is one loaded state; it is replaced, never changed.
+type keySet struct {
+	keys     []signingKey // oldest first
+	jwks     []byte
+	offset   time.Duration // what to add to this machine's clock to get the database's
+	verified *verifiedCache
+}
+
+// Load reads the keys and makes the first one if there is none. Errors: ErrOtherMaster,
+// ErrAlgorithm, or the store's.
+func (k *Keyring) Load(ctx context.Context) error {
+	stored, now, err := k.store.SigningKeys(ctx)
+	if err != nil {
+		return fmt.Errorf("token: read signing keys: %w", err)
+	}
+	if len(stored) == 0 {
+		first, err := newStoredKey(k.master, k.algorithm, 1)
+		if err != nil {
+			return err
+		}
+		if err := k.store.AddSigningKey(ctx, first, 0); err != nil && !errors.Is(err, ErrKeyConflict) {
+			return fmt.Errorf("token: store the first signing key: %w", err)
+		}
+		if stored, now, err = k.store.SigningKeys(ctx); err != nil {
+			return fmt.Errorf("token: read signing keys: %w", err)
+		}
+	}
+	return k.use(stored, now)
+}
+
+func (k *Keyring) use(stored []StoredKey, now time.Time) error {
+	next := &keySet{offset: time.Until(now)}
+	for i, s := range stored {
+		if retired(stored, i, now) {
+			continue
+		}
+		key, err := s.open(k.master)
+		if errors.Is(err, ErrUnsealable) {
+			return ErrOtherMaster
+		}
+		if err != nil {
+			return err
+		}
+		next.keys = append(next.keys, key)
+	}
+	if len(next.keys) == 0 {
+		return ErrNoKey
+	}
+	var err error
+	if next.jwks, err = marshalJWKS(next.keys); err != nil {
+		return err
+	}
+	// What was verified under a key that is gone must not stay accepted: keep the cache only
+	// while the keys are the same.
+	if old := k.set.Load(); old != nil && bytes.Equal(old.jwks, next.jwks) {
+		next.verified = old.verified
+	} else {
+		next.verified = newVerifiedCache()
+	}
+	k.set.Store(next)
+	return nil
+}
+
+// retired reports whether the key at i was superseded so long ago that no token of its is alive.
+func retired(stored []StoredKey, i int, now time.Time) bool {
+	return i+1 < len(stored) && stored[i+1].ActiveAt.Add(retireDelay).Before(now)
+}
+
+// Rotation says what Rotate did.
+type Rotation struct {
+	KeyID    string
+	ActiveAt time.Time // when the new key starts to sign
+}
+
+// Rotate adds a key, which signs after PublishDelay, and drops keys that no living token
+// needs. Running processes notice by themselves. Errors: ErrKeyConflict, ErrOtherMaster, or
+// the store's.
+func (k *Keyring) Rotate(ctx context.Context) (Rotation, error) {
+	if err := k.Load(ctx); err != nil {
+		return Rotation{}, err
+	}
+	stored, now, err := k.store.SigningKeys(ctx)
+	if err != nil {
+		return Rotation{}, fmt.Errorf("token: read signing keys: %w", err)
+	}
+	next, err := newStoredKey(k.master, k.algorithm, stored[len(stored)-1].Generation+1)
+	if err != nil {
+		return Rotation{}, err
+	}
+	if err := k.store.AddSigningKey(ctx, next, PublishDelay); err != nil {
+		return Rotation{}, fmt.Errorf("token: store a signing key: %w", err)
+	}
+	var gone []string
+	for i := range stored {
+		if retired(stored, i, now) {
+			gone = append(gone, stored[i].ID)
+		}
+	}
+	if err := k.store.DeleteSigningKeys(ctx, gone); err != nil {
+		return Rotation{}, fmt.Errorf("token: delete retired signing keys: %w", err)
+	}
+	return Rotation{KeyID: next.ID, ActiveAt: now.Add(PublishDelay)}, k.Load(ctx)
+}
+
+// Run reloads the keys every minute until ctx ends. A failed reload keeps the present keys:
+// they do not stop being right because the database is away.
+func (k *Keyring) Run(ctx context.Context, log *slog.Logger) {
+	tick := time.NewTicker(reloadInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if err := k.Load(ctx); err != nil && ctx.Err() == nil {
+				log.WarnContext(ctx, "signing keys could not be read again", "error", err)
+			}
+		}
+	}
+}
+
+// JWKS returns the public keys as a JWK Set, the ones not yet signing included.
+func (k *Keyring) JWKS() []byte {
+	if set := k.set.Load(); set != nil {
+		return set.jwks
+	}
+	return []byte(`{"keys":[]}`)
+}
+
+// Algorithms returns the algorithms of the loaded keys.
+func (k *Keyring) Algorithms() []Algorithm {
+	var out []Algorithm
+	set := k.set.Load()
+	if set == nil {
+		return out
+	}
+	for _, alg := range []Algorithm{ES256, EdDSA} {
+		for _, key := range set.keys {
+			if key.algorithm == alg {
+				out = append(out, alg)
+				break
+			}
+		}
+	}
+	return out
+}
+
+// signer returns the newest active key: by the database's clock, which all replicas share.
+func (s *keySet) signer(now time.Time) signingKey {
+	now = now.Add(s.offset)
+	for i := len(s.keys) - 1; i > 0; i-- {
+		if !s.keys[i].activeAt.After(now) {
+			return s.keys[i]
+		}
+	}
+	return s.keys[0]
+}
+
+func (s *keySet) byID(id string) (signingKey, bool) {
+	for _, key := range s.keys {
+		if key.id == id {
+			return key, true
+		}
+	}
+	return signingKey{}, false
+}

@@ -1,0 +1,439 @@
+// Latchkey is a self-hosted authentication server with a GraphQL API.
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/term"
+
+	"latchkey/graph"
+	"latchkey/internal/config"
+	"latchkey/internal/event"
+	"latchkey/internal/httpserver"
+	"latchkey/internal/login"
+	"latchkey/internal/password"
+	"latchkey/internal/ratelimit"
+	"latchkey/internal/reqctx"
+	"latchkey/internal/session"
+	"latchkey/internal/signup"
+	"latchkey/internal/store"
+	"latchkey/internal/token"
+	"latchkey/internal/web"
+)
+
+const (
+	version       = "0.1.0"
+	serviceName   = "latchkey"
+	shutdownGrace = 10 * time.Second
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	if err := run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr); err != nil {
+		for line := range strings.SplitSeq(explain(err), "\n") {
+			fmt.Fprintln(os.Stderr, "latchkey: "+line)
+		}
+		os.Exit(1)
+	}
+}
+
+// explain adds what to do to the errors that a start can meet.
+func explain(err error) string {
+	switch {
+	case errors.Is(err, token.ErrOtherMaster):
+		return "the signing keys in the database were sealed under another master secret: " +
+			"restore that secret (LATCHKEY_SECRET, LATCHKEY_SECRET_FILE or the file secret in the data directory)"
+	case errors.Is(err, store.ErrNewerDatabase):
+		return err.Error() + ": run that version, or newer"
+	case errors.Is(err, syscall.EADDRINUSE):
+		return err.Error() + ": stop the other program, or set LATCHKEY_ADDR"
+	}
+	return err.Error()
+}
+
+func run(ctx context.Context, args, environ []string, stdin *os.File, stdout, stderr io.Writer) error {
+	cfg, command, err := config.Parse(args, environ, stdout, stderr)
+	if errors.Is(err, config.ErrDone) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if command.Name == "version" {
+		_, err := fmt.Fprintln(stdout, "latchkey", version)
+		return err
+	}
+	log := newLog(stderr, cfg)
+	for _, warning := range cfg.Warnings {
+		log.Warn(warning)
+	}
+	if command.Name == "serve" {
+		return serve(ctx, cfg, log, stdout)
+	}
+	master, err := prepare(&cfg)
+	if err != nil {
+		return err
+	}
+	db, err := openStore(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	if migration, ok := strings.CutPrefix(command.Name, "migrate "); ok {
+		return migrate(ctx, db, migration, stdout)
+	}
+	if _, err := db.Migrate(ctx); err != nil {
+		return err
+	}
+	switch command.Name {
+	case "user create":
+		return createUser(ctx, cfg, command, db, log, stdin, stdout)
+	case "user list":
+		return listUsers(ctx, db, stdout)
+	case "keys rotate":
+		return rotateKeys(ctx, cfg, master, db, log, stdout)
+	}
+	return fmt.Errorf("unknown command %q", command.Name)
+}
+
+func newLog(w io.Writer, cfg config.Config) *slog.Logger {
+	options := &slog.HandlerOptions{Level: cfg.LogLevel}
+	var handler slog.Handler = slog.NewTextHandler(w, options)
+	if cfg.LogJSON {
+		handler = slog.NewJSONHandler(w, options)
+	}
+	return slog.New(reqctx.LogHandler(handler))
+}
+
+// serve runs the server until ctx ends.
+func serve(ctx context.Context, cfg config.Config, log *slog.Logger, stdout io.Writer) error {
+	listener, err := net.Listen("tcp", cfg.Addr)
+	if err != nil {
+		return fmt.Errorf("cannot listen on %s: %w", cfg.Addr, err)
+	}
+	defer func() { _ = listener.Close() }()
+	if cfg.PublicURL == "" {
+		cfg.PublicURL = "http://localhost:" + strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
+	}
+	master, err := prepare(&cfg)
+	if err != nil {
+		return err
+	}
+	db, err := openStore(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	if _, err := db.Migrate(ctx); err != nil {
+		return err
+	}
+	a, err := wire(ctx, cfg, master, db, log)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+
+	server := httpserver.NewServer(a.handler, log)
+	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var work sync.WaitGroup
+	work.Go(func() { a.keys.Run(background, log) })
+	work.Go(func() { a.sessions.Run(background, log) })
+	defer work.Wait()
+	defer cancel()
+
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	a.events.Record(ctx, event.Event{Name: event.Started, Reason: "version " + version})
+	if _, err := io.WriteString(stdout, welcome(cfg, listener.Addr().String(), db.Location())); err != nil {
+		return err
+	}
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	log.Info("stopping: requests under way are finished first")
+	drain, cancelDrain := context.WithTimeout(background, shutdownGrace)
+	defer cancelDrain()
+	if err := server.Shutdown(drain); err != nil {
+		log.Warn("some requests were cut off", "error", err)
+		_ = server.Close()
+	}
+	return nil
+}
+
+func welcome(cfg config.Config, listening, data string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n  Latchkey %s\n\n", version)
+	fmt.Fprintf(&b, "  GraphQL    %s/graphql\n", cfg.PublicURL)
+	if cfg.IDE {
+		fmt.Fprintf(&b, "  IDE        %s/\n", cfg.PublicURL)
+	}
+	fmt.Fprintf(&b, "  Listening  %s\n", listening)
+	fmt.Fprintf(&b, "  Data       %s\n", data)
+	if cfg.Development {
+		fmt.Fprintf(&b, "\n  Development mode: plain http on this machine only. Pages of localhost:5173 and\n"+
+			"  localhost:3000 may call; LATCHKEY_ALLOWED_ORIGINS names others. Going live starts\n"+
+			"  with LATCHKEY_PUBLIC_URL=https://…\n")
+	}
+	return b.String() + "\n"
+}
+
+// app is the wired program.
+type app struct {
+	handler  http.Handler
+	keys     *token.Keyring
+	sessions *session.Service
+	events   *event.Log
+	close    func()
+}
+
+// wire builds everything from the leaves up.
+func wire(ctx context.Context, cfg config.Config, master token.Master, db *store.DB, log *slog.Logger) (*app, error) {
+	events := event.NewLog(log)
+	pseudonym := token.NewPseudonym(master)
+	hasher, err := password.New(cfg.Argon2)
+	if err != nil {
+		return nil, err
+	}
+	limiter, closeLimiter, err := newLimiter(cfg, master, log)
+	if err != nil {
+		return nil, err
+	}
+	keys := token.NewKeyring(db, master, cfg.Algorithm)
+	if err := keys.Load(ctx); err != nil {
+		return nil, err
+	}
+	audience := cfg.Audience
+	if audience == "" {
+		audience = cfg.PublicURL
+	}
+	issuer, err := token.NewIssuer(keys, token.IssuerConfig{
+		Issuer: cfg.PublicURL, Audience: audience, ClientID: serviceName, TTL: cfg.AccessTTL,
+	})
+	if err != nil {
+		return nil, err
+	}
+	sessions := session.NewService(db, issuer, token.NewRefreshCodec(master), events, session.Config{
+		Grace: cfg.RefreshGrace, IdleTTL: cfg.RefreshIdleTTL, TTL: cfg.RefreshTTL,
+	})
+	if err := sessions.LoadEnded(ctx); err != nil {
+		return nil, err
+	}
+	logins := login.New(db, hasher, limiter, sessions, events, login.Config{
+		PerAddress: cfg.LimitLoginAddress, PerAccount: cfg.LimitLoginAccount, Pseudonym: pseudonym,
+	})
+	signups := signup.New(db, hasher, limiter, logins, events, signup.Config{
+		PerAddress: cfg.LimitSignupAddress, Password: cfg.Password, Service: serviceName,
+	})
+	api, err := graph.NewHandler(graph.NewResolver(db, signups, logins, sessions), log, graph.HandlerConfig{
+		Introspection: cfg.Introspection, Reveal: cfg.Development,
+	})
+	if err != nil {
+		return nil, err
+	}
+	edge := httpserver.Config{
+		PublicURL: cfg.PublicURL, Secure: !cfg.Development,
+		AllowedOrigins: cfg.Origins(cfg.PublicURL), TrustedProxies: cfg.TrustedProxies,
+		SameSiteNone: cfg.SameSiteNone, JWKSMaxAge: token.JWKSMaxAge,
+	}
+	if cfg.IDE {
+		edge.IDE = web.IDE()
+	}
+	return &app{
+		handler: httpserver.New(httpserver.API{Handler: api, Refuse: graph.Refuse, Crashed: graph.RefuseInternal},
+			sessions, keys, db, log, edge),
+		keys: keys, sessions: sessions, events: events, close: closeLimiter,
+	}, nil
+}
+
+func newLimiter(cfg config.Config, master token.Master, log *slog.Logger) (*ratelimit.Limiter, func(), error) {
+	key := master.Derive(token.PurposeLimitKey)
+	limits := ratelimit.Config{OnFallback: func(err error) {
+		log.Warn("Redis does not answer: this process counts rate limits for itself", "error", err)
+	}}
+	if cfg.RedisURL == "" {
+		limiter, err := ratelimit.New(key[:], nil, limits)
+		return limiter, func() {}, err
+	}
+	shared, err := ratelimit.OpenRedis(cfg.RedisURL)
+	if err != nil {
+		return nil, nil, err
+	}
+	limiter, err := ratelimit.New(key[:], shared, limits)
+	return limiter, func() { _ = shared.Close() }, err
+}
+
+// prepare makes the data directory, where one is needed, and answers the master secret.
+func prepare(cfg *config.Config) (token.Master, error) {
+	if cfg.HasMaster && cfg.DatabaseURL != "" {
+		return cfg.Master, nil
+	}
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		return token.Master{}, fmt.Errorf("cannot use the data directory: %w (set LATCHKEY_DATA_DIR)", err)
+	}
+	if cfg.HasMaster {
+		return cfg.Master, nil
+	}
+	path := filepath.Join(cfg.DataDir, "secret")
+	if err := writeOnce(path, token.GenerateMaster()); err != nil {
+		return token.Master{}, fmt.Errorf("cannot write to the data directory: %w (set LATCHKEY_DATA_DIR)", err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return token.Master{}, fmt.Errorf("cannot read the master secret: %w", err)
+	}
+	master, err := token.ParseMaster(string(text))
+	if err != nil {
+		return token.Master{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return master, nil
+}
+
+// writeOnce creates a file that only its owner can read, unless it is there already. Of
+// processes that start together one wins, and nobody ever sees half a file.
+func writeOnce(path string, secret token.Secret) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	file, err := os.CreateTemp(filepath.Dir(path), ".secret-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(file.Name()) }()
+	_, err = file.WriteString(secret.Reveal() + "\n")
+	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(file.Name(), path); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+func openStore(ctx context.Context, cfg config.Config) (*store.DB, error) {
+	if cfg.DatabaseURL != "" {
+		return store.OpenPostgres(ctx, cfg.DatabaseURL)
+	}
+	db, err := store.OpenSQLite(ctx, filepath.Join(cfg.DataDir, "latchkey.db"))
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the database in the data directory: %w", err)
+	}
+	return db, nil
+}
+
+func migrate(ctx context.Context, db *store.DB, command string, stdout io.Writer) error {
+	switch command {
+	case "up":
+		steps, err := db.Migrate(ctx)
+		for _, step := range steps {
+			fmt.Fprintln(stdout, "applied", step.Name)
+		}
+		if err == nil && len(steps) == 0 {
+			fmt.Fprintln(stdout, "nothing to do")
+		}
+		return err
+	case "down":
+		step, err := db.Rollback(ctx)
+		if err == nil && step.Name == "" {
+			fmt.Fprintln(stdout, "nothing to undo")
+		} else if err == nil {
+			fmt.Fprintln(stdout, "undone", step.Name)
+		}
+		return err
+	}
+	steps, err := db.Migrations(ctx)
+	for _, step := range steps {
+		state := "pending"
+		if !step.AppliedAt.IsZero() {
+			state = "applied " + step.AppliedAt.Format(time.RFC3339)
+		}
+		fmt.Fprintf(stdout, "%s  %s\n", step.Name, state)
+	}
+	return err
+}
+
+func createUser(ctx context.Context, cfg config.Config, command config.Command, db *store.DB, log *slog.Logger, stdin *os.File, stdout io.Writer) error {
+	plain, err := readPassword(stdin, stdout)
+	if err != nil {
+		return err
+	}
+	hasher, err := password.New(cfg.Argon2)
+	if err != nil {
+		return err
+	}
+	accounts := signup.New(db, hasher, nil, nil, event.NewLog(log), signup.Config{Password: cfg.Password, Service: serviceName})
+	u, err := accounts.Register(ctx, signup.Input{
+		Email: command.Email, Password: plain.Reveal(), Name: command.Label, Roles: command.Roles,
+	})
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(stdout, "created", u.ID, u.Email)
+	return err
+}
+
+// readPassword asks a person without echo, or reads one line from a pipe.
+func readPassword(stdin *os.File, stdout io.Writer) (token.Secret, error) {
+	if fd := int(stdin.Fd()); term.IsTerminal(fd) {
+		fmt.Fprint(stdout, "Password: ")
+		typed, err := term.ReadPassword(fd)
+		fmt.Fprintln(stdout)
+		return token.NewSecret(string(typed)), err
+	}
+	line, err := bufio.NewReader(io.LimitReader(stdin, 4<<10)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return token.Secret{}, fmt.Errorf("cannot read the password from standard input: %w", err)
+	}
+	return token.NewSecret(strings.TrimRight(line, "\r\n")), nil
+}
+
+func listUsers(ctx context.Context, db *store.DB, stdout io.Writer) error {
+	const page = 500
+	out := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(out, "ID\tEMAIL\tROLES\tCREATED")
+	for offset := 0; ; offset += page {
+		users, err := db.Users(ctx, offset, page)
+		if err != nil {
+			return err
+		}
+		for _, u := range users {
+			roles := make([]string, len(u.Roles))
+			for i, r := range u.Roles {
+				roles[i] = string(r)
+			}
+			fmt.Fprintf(out, "%s\t%s\t%s\t%s\n", u.ID, u.Email, strings.Join(roles, ","), u.CreatedAt.Format(time.RFC3339))
+		}
+		if len(users) < page {
+			return out.Flush()
+		}
+	}
+}
+
+func rotateKeys(ctx context.Context, cfg config.Config, master token.Master, db *store.DB, log *slog.Logger, stdout io.Writer) error {
+	rotation, err := token.NewKeyring(db, master, cfg.Algorithm).Rotate(ctx)
+	if err != nil {
+		return err
+	}
+	event.NewLog(log).Record(ctx, event.Event{Name: event.KeyRotated, Reason: "kid " + rotation.KeyID})
+	_, err = fmt.Fprintf(stdout, "new signing key %s, used from %s on\n", rotation.KeyID, rotation.ActiveAt.UTC().Format(time.RFC3339))
+	return err
+}
