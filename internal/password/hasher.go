@@ -129,6 +129,9 @@ func (h *Hasher) Hash(ctx context.Context, plain string) (phc string, err error)
 // cannot match, that is one at the current costs. An empty or overlong password
 // never matches.
 //
+// A stored hash costs what its own parameters say: until the stale ones are
+// replaced, an imported account can be told from others by the time.
+//
 // The errors are ErrUnusableHash, ErrOverloaded, or the context's error while it
 // waits; with every error Match is zero.
 func (h *Hasher) Verify(ctx context.Context, stored, plain string) (Match, error) {

@@ -1,5 +1,4 @@
-// Package password decides whether a plain password may be set and whether it
-// is the one that was set.
+// Package password decides which plain passwords an account accepts.
 package password
 
 import (

@@ -1,5 +1,4 @@
-// Package ratelimit bounds how often something may be tried, in this process or,
-// with Redis, across all of them.
+// Package ratelimit bounds how often something may be tried.
 package ratelimit
 
 import (
@@ -154,8 +153,9 @@ func (l *Limiter) Reserve(ctx context.Context, charges ...Charge) (*Reservation,
 
 // Refund gives back exactly the one unit of each charge, after an attempt that
 // turned out to be honest: it never resets a counter and never opens or
-// prolongs a window. A unit whose window is over, or nearly so, is gone. A
-// second Refund, and one of a nil Reservation, does nothing. It is done even if
+// prolongs a window. A unit whose window is over, or with Redis nearly so (1.5
+// s), is gone. In Redis a counter that is back at zero begins a new window with
+// its next charge, as if it were gone. A second Refund, and one of a nil Reservation, does nothing. It is done even if
 // the context is over; a store that fails keeps the unit.
 func (r *Reservation) Refund(ctx context.Context) {
 	if r == nil || r.done.Swap(true) {

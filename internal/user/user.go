@@ -1,5 +1,4 @@
-// Package user says who an account is: its fields, its roles and the one
-// spelling under which its email and its name are known.
+// Package user says who an account is.
 package user
 
 import (
