@@ -182,18 +182,21 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, stdout io.W
 
 func welcome(cfg config.Config, listening, data string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n  Latchkey %s\n\n", version)
-	fmt.Fprintf(&b, "  GraphQL    %s/graphql\n", cfg.PublicURL)
-	if cfg.IDE {
-		fmt.Fprintf(&b, "  IDE        %s/\n", cfg.PublicURL)
-	}
-	fmt.Fprintf(&b, "  Listening  %s\n", listening)
-	fmt.Fprintf(&b, "  Data       %s\n", data)
+	row := func(name, value string) { fmt.Fprintf(&b, "  %-9s  %s\n", name, value) }
+	fmt.Fprintf(&b, "\n  Latchkey %s", version)
 	if cfg.Development {
-		fmt.Fprintf(&b, "\n  Development mode: plain http on this machine only. Pages of localhost:5173 and\n"+
-			"  localhost:3000 may call; LATCHKEY_ALLOWED_ORIGINS names others. Going live starts\n"+
-			"  with LATCHKEY_PUBLIC_URL=https://…\n")
+		b.WriteString(" in development mode: plain http, for this machine only")
 	}
+	b.WriteString("\n\n")
+	row("GraphQL", cfg.PublicURL+"/graphql")
+	if cfg.IDE {
+		row("IDE", cfg.PublicURL+"/")
+	}
+	if len(cfg.AllowedOrigins) > 0 {
+		row("Pages", "of "+strings.Join(cfg.AllowedOrigins, ", ")+" may call")
+	}
+	row("Data", data)
+	row("Listening", listening)
 	return b.String() + "\n"
 }
 

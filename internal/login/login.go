@@ -84,9 +84,10 @@ type Input struct {
 // looked at, and given back if the password is right or was not looked at. Errors:
 // ErrInvalidCredentials, ErrDisabled, *ratelimit.Error, password.ErrOverloaded.
 func (s *Service) Login(ctx context.Context, in Input) (session.Grant, error) {
-	// An address that cannot exist takes the way of one that does not; all such share
-	// one account bucket.
 	email, emailErr := user.NormalizeEmail(in.Email)
+	if emailErr != nil {
+		email = impossible
+	}
 	account := s.cfg.Pseudonym(email)
 	reserved, err := s.limiter.Reserve(ctx,
 		ratelimit.Charge{Bucket: "login-address", Key: ratelimit.AddressKey(in.Client.Address), Rate: s.cfg.PerAddress},
@@ -95,7 +96,7 @@ func (s *Service) Login(ctx context.Context, in Input) (session.Grant, error) {
 		s.events.Record(ctx, event.Event{Name: event.LoginThrottled, Account: account})
 		return session.Grant{}, err
 	}
-	u, err := s.check(ctx, email, emailErr == nil, in.Password)
+	u, err := s.check(ctx, email, in.Password)
 	if errors.Is(err, ErrInvalidCredentials) {
 		return session.Grant{}, err
 	}
@@ -106,13 +107,17 @@ func (s *Service) Login(ctx context.Context, in Input) (session.Grant, error) {
 	return s.Complete(ctx, u, in.Client, in.Presented)
 }
 
+// impossible stands for every address that cannot exist: it takes the way of one that does
+// not, in one account bucket.
+const impossible = "@"
+
 // check verifies the password: exactly one hash computation whatever the account.
-func (s *Service) check(ctx context.Context, email string, plausible bool, plain string) (user.User, error) {
+func (s *Service) check(ctx context.Context, email, plain string) (user.User, error) {
 	fail := event.Event{Name: event.LoginFailed, Account: s.cfg.Pseudonym(email)}
 	var u user.User
 	var stored string
 	err := user.ErrNotFound
-	if plausible {
+	if email != impossible {
 		u, stored, err = s.store.CredentialByEmail(ctx, email)
 	}
 	switch {

@@ -111,6 +111,22 @@ func createDatabase(t testing.TB) string {
 	return u.String()
 }
 
+// Open opens the SQLite database of a running server, for what a test does behind its back.
+func Open(t Fatal, path string) *Database {
+	raw, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(5000)")
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	t.Defer(func() { _ = raw.Close() })
+	return &Database{Engine: "sqlite", Path: path, raw: raw}
+}
+
+// Fatal is what Open needs of a test; a *testscript.TestScript has it.
+type Fatal interface {
+	Fatalf(format string, args ...any)
+	Defer(func())
+}
+
 // Exec runs SQL that both engines understand, past the store.
 func (db *Database) Exec(t testing.TB, query string, args ...any) {
 	t.Helper()
@@ -119,19 +135,57 @@ func (db *Database) Exec(t testing.TB, query string, args ...any) {
 	}
 }
 
+// Query runs SQL and answers its rows as text: columns separated by spaces, a line each.
+func (db *Database) Query(query string) (string, error) {
+	rows, err := db.raw.Query(query)
+	if err != nil {
+		return "", err
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		return "", err
+	}
+	var out strings.Builder
+	for rows.Next() {
+		values, dests := make([]sql.NullString, len(columns)), make([]any, len(columns))
+		for i := range values {
+			dests[i] = &values[i]
+		}
+		if err := rows.Scan(dests...); err != nil {
+			return "", err
+		}
+		for i, v := range values {
+			if i > 0 {
+				out.WriteByte(' ')
+			}
+			out.WriteString(v.String)
+		}
+		out.WriteByte('\n')
+	}
+	return out.String(), rows.Err()
+}
+
 // Text answers one value, as text.
-func (db *Database) Text(t testing.TB, query string, args ...any) string {
+func (db *Database) Text(t testing.TB, query string) string {
 	t.Helper()
-	var out sql.NullString
-	if err := db.raw.QueryRowContext(t.Context(), query, args...).Scan(&out); err != nil {
+	out, err := db.Query(query)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return out.String
+	return strings.TrimSuffix(out, "\n")
 }
 
 // Age makes everything in the database d older: how a test waits.
 func (db *Database) Age(t testing.TB, d time.Duration) {
 	t.Helper()
+	if err := db.MakeOlder(d); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// MakeOlder is Age for what is no testing.TB.
+func (db *Database) MakeOlder(d time.Duration) error {
 	for table, columns := range map[string][]string{
 		"sessions":     {"issued_at", "handed_out_at", "authenticated_at", "created_at", "last_used_at", "expires_at", "ended_at"},
 		"signing_keys": {"active_at", "created_at"},
@@ -144,6 +198,9 @@ func (db *Database) Age(t testing.TB, d time.Duration) {
 				sets = append(sets, fmt.Sprintf("%s = strftime('%%Y-%%m-%%d %%H:%%M:%%f+00:00', %s, '-%f seconds')", c, c, d.Seconds()))
 			}
 		}
-		db.Exec(t, "UPDATE "+table+" SET "+strings.Join(sets, ", "))
+		if _, err := db.raw.Exec("UPDATE " + table + " SET " + strings.Join(sets, ", ")); err != nil {
+			return err
+		}
 	}
+	return nil
 }
