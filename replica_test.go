@@ -1,0 +1,253 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"latchkey/internal/store/storetest"
+)
+
+// replicas starts processes over one database at the same moment.
+func replicas(t *testing.T, engine string, n int, extra ...string) ([]*process, *storetest.Database) {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var db *storetest.Database
+	dir := filepath.Join(t.TempDir(), "data")
+	env := append([]string{"LATCHKEY_ADDR=127.0.0.1:0", "LATCHKEY_PUBLIC_URL=http://localhost:8080", "LATCHKEY_DATA_DIR=" + dir}, extra...)
+	if engine == "postgres" {
+		db = storetest.Empty(t, engine)
+		env = append(env, "LATCHKEY_DATABASE_URL="+db.URL)
+	}
+	out := make([]*process, n)
+	var group sync.WaitGroup
+	for i := range out {
+		group.Go(func() {
+			p, err := start(path, env, &lockedBuffer{})
+			if err != nil {
+				t.Errorf("%v\n%s", err, p.log)
+			}
+			out[i] = p
+		})
+	}
+	group.Wait()
+	t.Cleanup(func() {
+		for _, p := range out {
+			p.kill()
+		}
+	})
+	if t.Failed() {
+		t.FailNow()
+	}
+	return out, db
+}
+
+func needPostgres(t *testing.T) {
+	t.Helper()
+	if !slices.Contains(storetest.Engines(), "postgres") {
+		t.Skip("needs Postgres: make test")
+	}
+	t.Parallel()
+}
+
+const (
+	signUpBody  = `mutation($e: String!) { signUp(input: {email: $e, password: "paper lantern quay", delivery: BODY}) { accessToken refreshToken } }`
+	loginBody   = `mutation($e: String!, $p: String!) { login(input: {email: $e, password: $p, delivery: BODY}) { accessToken refreshToken } }`
+	refreshBody = `mutation($t: String!) { refresh(refreshToken: $t) { accessToken refreshToken } }`
+)
+
+// ask runs a document and answers the refresh token in it, if any, and the errors' codes.
+func ask(t *testing.T, c *client, p *process, document string, variables map[string]any) (refresh string, codes []string) {
+	t.Helper()
+	a, err := c.gql(p.url, document, variables)
+	if err != nil {
+		t.Error(err)
+		return "", []string{err.Error()}
+	}
+	var body struct {
+		Data map[string]json.RawMessage
+	}
+	_ = json.Unmarshal(a.body, &body)
+	for _, raw := range body.Data {
+		var payload struct{ RefreshToken string }
+		_ = json.Unmarshal(raw, &payload)
+		refresh = payload.RefreshToken
+	}
+	return refresh, a.codes()
+}
+
+// Replicas that start together migrate once and make one signing key.
+func TestReplicasStartTogether(t *testing.T) {
+	for _, engine := range storetest.Engines() {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			processes, _ := replicas(t, engine, 4)
+			ada := &client{cookies: map[string]string{}}
+			if _, codes := ask(t, ada, processes[0], signUpBody, map[string]any{"e": "ada@example.com"}); len(codes) > 0 {
+				t.Fatal(codes)
+			}
+			for i, p := range processes {
+				if _, codes := ask(t, ada, p, "{ me { email } }", nil); len(codes) > 0 {
+					t.Errorf("replica %d does not know the others' key: %v", i, codes)
+				}
+			}
+		})
+	}
+}
+
+// R-65: 50 parallel refreshes of one token make one rotation and 50 identical tokens.
+func TestReplicasRefreshOnce(t *testing.T) {
+	needPostgres(t)
+	processes, db := replicas(t, "postgres", 2)
+	token, codes := ask(t, &client{}, processes[0], signUpBody, map[string]any{"e": "ada@example.com"})
+	if token == "" {
+		t.Fatal(codes)
+	}
+	for generation := range 5 {
+		var mu sync.Mutex
+		got := map[string]int{}
+		var group sync.WaitGroup
+		for i := range 50 {
+			group.Go(func() {
+				next, codes := ask(t, &client{}, processes[i%2], refreshBody, map[string]any{"t": token})
+				mu.Lock()
+				defer mu.Unlock()
+				got[next+strings.Join(codes, " ")]++
+			})
+		}
+		group.Wait()
+		if len(got) != 1 {
+			t.Fatalf("round %d: %d different answers: %v", generation, len(got), got)
+		}
+		for next := range got {
+			if next == token || len(next) != len(token) {
+				t.Fatalf("round %d: the token did not rotate: %s", generation, next)
+			}
+			token = next
+		}
+		if at := db.Text(t, "SELECT generation FROM sessions"); at != string(rune('1'+generation)) {
+			t.Fatalf("round %d: generation %s", generation, at)
+		}
+		db.Age(t, time.Minute)
+	}
+}
+
+// R-84: refreshes that race revokeAll leave nothing alive.
+func TestReplicasRevokeAll(t *testing.T) {
+	needPostgres(t)
+	processes, _ := replicas(t, "postgres", 2, "LATCHKEY_LIMIT_LOGIN_ACCOUNT=1000/1m", "LATCHKEY_LIMIT_LOGIN_ADDRESS=1000/1m")
+	if _, codes := ask(t, &client{}, processes[0], signUpBody, map[string]any{"e": "ada@example.com"}); len(codes) > 0 {
+		t.Fatal(codes)
+	}
+	for round := range 5 {
+		ada := &client{cookies: map[string]string{}}
+		token, codes := ask(t, ada, processes[0], loginBody, map[string]any{"e": "ada@example.com", "p": "paper lantern quay"})
+		if token == "" {
+			t.Fatal(codes)
+		}
+		var mu sync.Mutex
+		callers := []*client{ada}
+		tokens := []string{token}
+		var group sync.WaitGroup
+		for i := range 20 {
+			group.Go(func() {
+				c := &client{}
+				next, _ := ask(t, c, processes[i%2], refreshBody, map[string]any{"t": token})
+				mu.Lock()
+				defer mu.Unlock()
+				if next != "" {
+					callers, tokens = append(callers, c), append(tokens, next)
+				}
+			})
+		}
+		group.Go(func() {
+			if _, codes := ask(t, &client{access: ada.access}, processes[1], "mutation { revokeAll }", nil); len(codes) > 0 {
+				t.Error(codes)
+			}
+		})
+		group.Wait()
+		for i, c := range callers {
+			if _, codes := ask(t, c, processes[1], "{ me { email } }", nil); !slices.Contains(codes, "UNAUTHENTICATED SESSION_ENDED") {
+				t.Fatalf("round %d: an access token lives: %v", round, codes)
+			}
+			if _, codes := ask(t, &client{}, processes[0], refreshBody, map[string]any{"t": tokens[i]}); !slices.Contains(codes, "SESSION_ENDED revoke_all") {
+				t.Fatalf("round %d: a refresh token lives: %v", round, codes)
+			}
+		}
+	}
+}
+
+// R-87: what one replica ended, another refuses after its next look at the database.
+func TestReplicasLearnOfEnds(t *testing.T) {
+	needPostgres(t)
+	processes, _ := replicas(t, "postgres", 2)
+	ada := &client{cookies: map[string]string{}}
+	if _, codes := ask(t, ada, processes[0], signUpBody, map[string]any{"e": "ada@example.com"}); len(codes) > 0 {
+		t.Fatal(codes)
+	}
+	if _, codes := ask(t, &client{access: ada.access}, processes[0], "mutation { logout }", nil); len(codes) > 0 {
+		t.Fatal(codes)
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		if _, codes := ask(t, ada, processes[1], "{ me { email } }", nil); slices.Contains(codes, "UNAUTHENTICATED SESSION_ENDED") {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the other replica still lets it in")
+		}
+	}
+}
+
+// R-21: sign-ups that race for one address make one user, and nobody gets an error of ours.
+func TestReplicasSignUpRace(t *testing.T) {
+	needPostgres(t)
+	processes, db := replicas(t, "postgres", 2, "LATCHKEY_LIMIT_SIGNUP_ADDRESS=1000/1m")
+	var mu sync.Mutex
+	got := map[string]int{}
+	var group sync.WaitGroup
+	for i := range 20 {
+		group.Go(func() {
+			_, codes := ask(t, &client{}, processes[i%2], signUpBody, map[string]any{"e": []string{"ada@example.com", "ADA@Example.com"}[i/2%2]})
+			mu.Lock()
+			defer mu.Unlock()
+			got[strings.Join(codes, " ")]++
+		})
+	}
+	group.Wait()
+	if got[""] != 1 || got["EMAIL_TAKEN"] != 19 || db.Text(t, "SELECT count(*) FROM users") != "1" {
+		t.Errorf("answers %v, users %s", got, db.Text(t, "SELECT count(*) FROM users"))
+	}
+}
+
+// R-30: with Redis, replicas count together, and parallel guesses do not slip through.
+func TestReplicasShareLimits(t *testing.T) {
+	needPostgres(t)
+	redis := os.Getenv("LATCHKEY_TEST_REDIS_URL")
+	if redis == "" {
+		t.Skip("needs Redis: make test")
+	}
+	processes, _ := replicas(t, "postgres", 2, "LATCHKEY_REDIS_URL="+redis, "LATCHKEY_LIMIT_LOGIN_ACCOUNT=10/15m", "LATCHKEY_LIMIT_LOGIN_ADDRESS=1000/1m")
+	var mu sync.Mutex
+	got := map[string]int{}
+	var group sync.WaitGroup
+	for i := range 60 {
+		group.Go(func() {
+			_, codes := ask(t, &client{}, processes[i%2], loginBody, map[string]any{"e": "ada@example.com", "p": "a wrong guess"})
+			mu.Lock()
+			defer mu.Unlock()
+			got[strings.Join(codes, " ")]++
+		})
+	}
+	group.Wait()
+	if got["INVALID_CREDENTIALS"] != 10 || got["RATE_LIMITED"] != 50 {
+		t.Errorf("of 60 parallel guesses at a limit of 10: %v", got)
+	}
+}
