@@ -62,11 +62,14 @@ func guardedTypes(schema *ast.Schema) (map[string]guard, error) {
 		}
 		var g guard
 		if roles := directive.Arguments.ForName("roles"); roles != nil {
+			if roles.Value.Kind == ast.EnumValue { // GraphQL takes one value for a list of one
+				g.roles = []user.Role{user.Role(roles.Value.Raw)}
+			}
 			for _, child := range roles.Value.Children {
 				g.roles = append(g.roles, user.Role(child.Value.Raw))
 			}
 		}
-		if maxAge := directive.Arguments.ForName("maxAge"); maxAge != nil {
+		if maxAge := directive.Arguments.ForName("maxAge"); maxAge != nil && maxAge.Value.Kind != ast.NullValue {
 			n, err := strconv.Atoi(maxAge.Value.Raw)
 			if err != nil {
 				return nil, fmt.Errorf("graph: maxAge of type %s: %w", name, err)

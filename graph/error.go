@@ -3,6 +3,7 @@ package graph
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"time"
@@ -72,7 +73,12 @@ func presenter(log *slog.Logger, reveal bool) graphql.ErrorPresenterFunc {
 		// Built anew: gqlgen writes path and locations into the error that it is given.
 		var located *gqlerror.Error
 		if errors.As(err, &located) {
-			out.Path, out.Locations, out.Rule = located.Path, located.Locations, located.Rule
+			out.Locations, out.Rule = located.Locations, located.Rule
+		}
+		// Before execution a path leads into the variables, and its last step may be the
+		// request's own word.
+		if located != nil && graphql.GetFieldContext(ctx) != nil {
+			out.Path = located.Path
 		}
 		if located != nil && located.Err == nil {
 			refusal(out, located)
@@ -127,12 +133,24 @@ func translate(ctx context.Context, log *slog.Logger, reveal bool, out *gqlerror
 		}
 		return
 	}
+	if argumentsUnread(ctx) && !errors.Is(err, errPanic) {
+		set(out, public{model.ErrorCodeGraphqlValidationFailed, "An argument does not fit its type.", ""})
+		return
+	}
 	if errors.Is(err, context.Canceled) {
 		log.DebugContext(ctx, "the client went away")
 	} else {
 		log.ErrorContext(ctx, "request failed", "error", err)
 	}
 	internal(req.ID, out)
+}
+
+// argumentsUnread reports whether the field at hand has arguments that gqlgen could not read:
+// gqlparser lets pass what a scalar or an enum of Go refuses, such as an Int out of range.
+// Those errors quote the value, and have no type of their own.
+func argumentsUnread(ctx context.Context) bool {
+	field := graphql.GetFieldContext(ctx)
+	return field != nil && field.Args == nil && field.Field.Field != nil && len(field.Field.Arguments) > 0
 }
 
 func internal(requestID string, out *gqlerror.Error) {
@@ -168,6 +186,8 @@ func refusal(out, found *gqlerror.Error) {
 		set(out, public{model.ErrorCodeGraphqlParseFailed, "The document is not valid GraphQL.", ""})
 	case code == string(model.ErrorCodeBadRequest):
 		set(out, public{model.ErrorCodeBadRequest, found.Message, ""})
+	case found.Rule == "" && len(found.Path) > 1: // "variable", its name in the document, and the way to the mistake
+		set(out, public{model.ErrorCodeGraphqlValidationFailed, fmt.Sprintf("The variable $%v does not fit its type.", found.Path[1]), ""})
 	case found.Rule == "":
 		set(out, public{model.ErrorCodeGraphqlValidationFailed, "The operation or its variables do not fit the schema.", ""})
 	case quotesValues(found.Rule):

@@ -12,6 +12,7 @@ import (
 	"github.com/99designs/gqlgen/graphql/handler/extension"
 	"github.com/99designs/gqlgen/graphql/handler/lru"
 	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/validator/core"
 	"github.com/vektah/gqlparser/v2/validator/rules"
 
 	"latchkey/internal/reqctx"
@@ -36,7 +37,7 @@ const (
 func NewHandler(r *Resolver, log *slog.Logger, cfg HandlerConfig) (http.Handler, error) {
 	schema := NewExecutableSchema(Config{
 		Resolvers:  r,
-		Directives: DirectiveRoot{Auth: auth, Public: open},
+		Directives: directives(),
 	})
 	guards, err := guardedTypes(schema.Schema())
 	if err != nil {
@@ -55,7 +56,7 @@ func NewHandler(r *Resolver, log *slog.Logger, cfg HandlerConfig) (http.Handler,
 		exec.Use(extension.Introspection{})
 	} else {
 		exec.SetDisableSuggestion(true)
-		exec.SetDefaultRulesFn(rulesWithoutSuggestions)
+		exec.SetDefaultRulesFn(discreetRules)
 	}
 	if len(guards) > 0 {
 		exec.AroundFields(guardTypes(guards))
@@ -67,9 +68,19 @@ func NewHandler(r *Resolver, log *slog.Logger, cfg HandlerConfig) (http.Handler,
 	return &transport{exec: exec}, nil
 }
 
-// rulesWithoutSuggestions covers what SetDisableSuggestion leaves out.
-func rulesWithoutSuggestions() *rules.Rules {
+func directives() DirectiveRoot { return DirectiveRoot{Auth: auth, Public: open} }
+
+// discreetRules cover what SetDisableSuggestion leaves out, and refuse to tell the
+// schema: gqlgen does so too, but with an error like any other, in the middle of execution.
+func discreetRules() *rules.Rules {
 	r := rules.NewDefaultRules()
+	r.AddRule("NoIntrospection", func(observers *core.Events, addError core.AddErrFunc) {
+		observers.OnField(func(_ *core.Walker, field *ast.Field) {
+			if field.Name == "__schema" || field.Name == "__type" {
+				addError(core.Message("Introspection is switched off."), core.At(field.Position))
+			}
+		})
+	})
 	r.ReplaceRule("KnownArgumentNames", rules.KnownArgumentNamesRuleWithoutSuggestions.RuleFunc)
 	r.ReplaceRule("KnownTypeNames", rules.KnownTypeNamesRuleWithoutSuggestions.RuleFunc)
 	r.ReplaceRule("ValuesOfCorrectType", rules.ValuesOfCorrectTypeRuleWithoutSuggestions.RuleFunc)

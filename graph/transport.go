@@ -144,7 +144,7 @@ func params(fields map[string]json.RawMessage) (*graphql.RawParams, *refused) {
 		}
 		decoder := json.NewDecoder(bytes.NewReader(raw))
 		decoder.UseNumber() // a large integer must not become a float
-		if err := decoder.Decode(dest); err != nil || decoder.More() {
+		if !json.Valid(raw) || decoder.Decode(dest) != nil {
 			return nil, &refused{status: http.StatusBadRequest, message: "The member " + name + " of the request has a wrong type."}
 		}
 	}

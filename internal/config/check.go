@@ -31,7 +31,25 @@ type checker struct {
 }
 
 func (c *checker) wrong(flag, format string, args ...any) {
+	for i, arg := range args {
+		switch arg.(type) {
+		case string, error:
+			args[i] = shown(fmt.Sprint(arg))
+		}
+	}
 	c.mistakes = append(c.mistakes, variable(flag)+": "+fmt.Sprintf(format, args...))
+}
+
+// shown leaves out words that may hold a password or a key, in whatever setting they stand by
+// mistake: those with an @, as in a URL, and long ones without a dot.
+func shown(text string) string {
+	words := strings.Split(text, " ")
+	for i, word := range words {
+		if strings.Contains(word, "@") || (len(word) >= 40 && !strings.Contains(word, ".")) {
+			words[i] = "[redacted]"
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 func (c *checker) config() Config {
@@ -84,7 +102,7 @@ func (c *checker) checkAddresses(cfg *Config) {
 	if n, numErr := strconv.ParseUint(port, 10, 16); err != nil || numErr != nil || n > 65535 {
 		c.wrong("addr", "%q is not like 127.0.0.1:8080", cfg.Addr)
 	}
-	local := isLoopback(host)
+	local := err != nil || isLoopback(host) // one mistake is told once
 	switch public := c.settings.PublicURL; {
 	case public == "" && local:
 		cfg.Development = true
@@ -192,6 +210,7 @@ func (c *checker) proxies(list string) []netip.Prefix {
 		item = strings.TrimSpace(item)
 		prefix, err := netip.ParsePrefix(item)
 		if addr, addrErr := netip.ParseAddr(item); err != nil && addrErr == nil {
+			addr = addr.Unmap() // as the peer's address will be
 			prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
 		}
 		if err != nil {
@@ -213,7 +232,7 @@ func (c *checker) checkStores(cfg *Config) {
 		switch {
 		case !isURL || err != nil:
 			c.wrong("database-url", "is not a URL like postgres://user:password@host:5432/name")
-		case !cfg.Development && !isLocalDatabase(pg.Host) && !verifiesFully(pg):
+		case !cfg.Development && !isLocalDatabase(pg) && !verifiesFully(pg):
 			c.wrong("database-url", "needs sslmode=verify-full, because the database is on another host")
 		}
 		if cfg.DatabaseURL != "" && !cfg.Development && s.Secret == "" && s.SecretFile == "" {
@@ -228,7 +247,11 @@ func (c *checker) checkStores(cfg *Config) {
 	c.checkSecret(cfg)
 }
 
-func isLocalDatabase(host string) bool { return isLoopback(host) || strings.HasPrefix(host, "/") }
+// isLocalDatabase reports whether each host of the URL is this machine.
+func isLocalDatabase(pg *pgconn.Config) bool {
+	local := func(host string) bool { return isLoopback(host) || strings.HasPrefix(host, "/") }
+	return local(pg.Host) && !slices.ContainsFunc(pg.Fallbacks, func(f *pgconn.FallbackConfig) bool { return !local(f.Host) })
+}
 
 func verifiesFully(pg *pgconn.Config) bool {
 	return pg.TLSConfig != nil && !pg.TLSConfig.InsecureSkipVerify && pg.TLSConfig.ServerName != "" &&

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/rs/cors"
@@ -96,7 +97,8 @@ type server struct {
 // graphql is the chain in front of the API: who may call comes before what is called.
 func (s *server) graphql() http.Handler {
 	crossOrigin := cors.New(cors.Options{
-		AllowedOrigins:   s.cfg.AllowedOrigins,
+		// Not its own list, for which "*" and an empty list mean everybody.
+		AllowOriginFunc:  func(origin string) bool { return slices.Contains(s.cfg.AllowedOrigins, origin) },
 		AllowedMethods:   []string{http.MethodGet, http.MethodPost},
 		AllowedHeaders:   []string{"content-type", "authorization"},
 		ExposedHeaders:   []string{"Retry-After"},

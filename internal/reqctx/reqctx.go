@@ -32,11 +32,15 @@ type Request struct {
 	notes []string
 }
 
+// maxNotes bounds the line of a request that is full of fields or of mistakes.
+const maxNotes = 40
+
 // Note adds words to the request's line in the log: names of the schema, never of the request.
+// What is too much is left out.
 func (r *Request) Note(words ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.notes = append(r.notes, words...)
+	r.notes = append(r.notes, words[:min(len(words), maxNotes-len(r.notes))]...)
 }
 
 // Notes returns what was noted.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -114,7 +115,7 @@ func (i *Issuer) Issue(a Access) (Secret, time.Duration, error) {
 	if err != nil {
 		return Secret{}, 0, fmt.Errorf("token: sign: %w", err)
 	}
-	return Secret{signed}, max(expires.Sub(now).Truncate(time.Second), time.Second), nil
+	return NewSecret(signed), max(expires.Sub(now).Truncate(time.Second), time.Second), nil
 }
 
 // Verify checks a token's signature, type, issuer, audience, times and identifiers (R-44 to
@@ -122,7 +123,8 @@ func (i *Issuer) Issue(a Access) (Secret, time.Duration, error) {
 // not verified again. Errors: ErrAccessExpired, ErrAccessInvalid.
 func (i *Issuer) Verify(raw string) (Access, error) {
 	set := i.keys.set.Load()
-	if set == nil || raw == "" || len(raw) > maxAccessBytes {
+	// base64 skips line breaks even in its strict form: one token has one spelling.
+	if set == nil || raw == "" || len(raw) > maxAccessBytes || strings.ContainsAny(raw, "\r\n") {
 		return Access{}, ErrAccessInvalid
 	}
 	now := time.Now()
@@ -176,7 +178,8 @@ func (i *Issuer) verify(set *keySet, raw string) (Access, time.Time, error) {
 // good (golang-jwt validates claims after the signature and joins their errors).
 func onlyExpired(err error) bool {
 	return !errors.Is(err, jwt.ErrTokenInvalidIssuer) && !errors.Is(err, jwt.ErrTokenInvalidAudience) &&
-		!errors.Is(err, jwt.ErrTokenUsedBeforeIssued) && !errors.Is(err, jwt.ErrTokenNotValidYet)
+		!errors.Is(err, jwt.ErrTokenRequiredClaimMissing) && !errors.Is(err, jwt.ErrTokenUsedBeforeIssued) &&
+		!errors.Is(err, jwt.ErrTokenNotValidYet)
 }
 
 // verified is a remembered result of verify.

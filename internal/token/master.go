@@ -42,6 +42,9 @@ const (
 // HKDF-SHA256 (RFC 5869) under a label of its own.
 type Master struct{ secret []byte }
 
+// Format implements fmt.Formatter: a key prints as nothing.
+func (Master) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
+
 // ParseMaster reads base64 text (standard or URL alphabet, padded or not) of at least
 // MinMasterBytes bytes. Errors wrap ErrWeakMaster and never repeat the text.
 func ParseMaster(text string) (Master, error) {
@@ -130,7 +133,7 @@ func (m Master) aead(p Purpose) cipher.AEAD {
 func GenerateMaster() Secret {
 	secret := make([]byte, MinMasterBytes)
 	_, _ = rand.Read(secret) // crypto/rand.Read never fails: it ends the program instead
-	return Secret{base64.StdEncoding.EncodeToString(secret)}
+	return NewSecret(base64.StdEncoding.EncodeToString(secret))
 }
 
 // NewPseudonym returns the function by which logs call an account: a keyed hash of the

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
 
 	"github.com/google/uuid"
@@ -52,6 +53,9 @@ type RefreshCodec struct{ key [32]byte }
 // NewRefreshCodec derives the key of the tag.
 func NewRefreshCodec(m Master) RefreshCodec { return RefreshCodec{m.Derive(PurposeRefreshTag)} }
 
+// Format implements fmt.Formatter: a key prints as nothing.
+func (RefreshCodec) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
+
 // Encode returns the token of r; the same r always gives the same bytes.
 func (c RefreshCodec) Encode(r Refresh) Secret {
 	raw := make([]byte, 0, refreshLength)
@@ -60,16 +64,17 @@ func (c RefreshCodec) Encode(r Refresh) Secret {
 	raw = binary.BigEndian.AppendUint64(raw, uint64(r.Generation))
 	raw = append(raw, r.Random[:]...)
 	raw = append(raw, c.tag(raw)...)
-	return Secret{base64.RawURLEncoding.EncodeToString(raw)}
+	return NewSecret(base64.RawURLEncoding.EncodeToString(raw))
 }
 
 // Decode returns what a token says, or ErrRefreshInvalid: for a wrong length, alphabet,
 // version or tag. It reaches no database.
 func (c RefreshCodec) Decode(s Secret) (Refresh, error) {
-	if len(s.plain) != base64.RawURLEncoding.EncodedLen(refreshLength) {
+	text := s.Reveal()
+	if len(text) != base64.RawURLEncoding.EncodedLen(refreshLength) {
 		return Refresh{}, ErrRefreshInvalid
 	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(s.plain)
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || len(raw) != refreshLength || raw[0] != refreshVersion {
 		return Refresh{}, ErrRefreshInvalid
 	}

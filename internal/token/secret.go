@@ -10,21 +10,30 @@ import (
 const redacted = "[redacted]"
 
 // Secret holds a value that must not reach a log, a trace or an error: it prints,
-// logs and marshals as "[redacted]". Reveal is the only way out and can be grepped.
-type Secret struct{ plain string }
+// logs and marshals as "[redacted]". Reveal is the only way out and can be grepped. Compare
+// with Equal: == compares identities.
+type Secret struct {
+	// A pointer, because fmt calls no method of an unexported field but does not follow it.
+	plain *string
+}
 
 // NewSecret wraps plain.
-func NewSecret(plain string) Secret { return Secret{plain} }
+func NewSecret(plain string) Secret { return Secret{&plain} }
 
 // Reveal returns the wrapped value.
-func (s Secret) Reveal() string { return s.plain }
+func (s Secret) Reveal() string {
+	if s.plain == nil {
+		return ""
+	}
+	return *s.plain
+}
 
 // Empty reports whether there is no value at all.
-func (s Secret) Empty() bool { return s.plain == "" }
+func (s Secret) Empty() bool { return s.Reveal() == "" }
 
 // Equal compares in constant time. An empty secret equals nothing, another empty one included.
 func (s Secret) Equal(other Secret) bool {
-	return s.plain != "" && subtle.ConstantTimeCompare([]byte(s.plain), []byte(other.plain)) == 1
+	return !s.Empty() && subtle.ConstantTimeCompare([]byte(s.Reveal()), []byte(other.Reveal())) == 1
 }
 
 // String implements fmt.Stringer.
