@@ -17,7 +17,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -312,8 +311,6 @@ func (a answer) codes() []string {
 func (a answer) print(ts *testscript.TestScript) {
 	fmt.Fprintf(ts.Stdout(), "%s\n", bytes.TrimSpace(a.body))
 }
-
-func stopWithin(p *process) error { return p.signal(syscall.SIGTERM) }
 
 func atoi(ts *testscript.TestScript, text string) int {
 	n, err := strconv.Atoi(text)

@@ -130,12 +130,11 @@ func TestCreateUserRace(t *testing.T) {
 
 // One step of a history: wait, present a generation, expect.
 type step struct {
-	why       string
-	wait      time.Duration
-	present   int64
-	want      session.Outcome
-	current   int64
-	untouched bool // the wait is exact, so nothing is asserted about Age
+	why     string
+	wait    time.Duration
+	present int64
+	want    session.Outcome
+	current int64
 }
 
 func TestRotateSession(t *testing.T) {
