@@ -24,19 +24,19 @@ const (
 )
 
 // parse reads a command line and an environment, and what was printed.
-func parse(t *testing.T, args []string, environ ...string) (Config, Command, error, string) {
+func parse(t *testing.T, args []string, environ ...string) (Config, Command, string, error) {
 	t.Helper()
 	for _, name := range []string{"PGSSLMODE", "PGSSLROOTCERT", "PGSERVICE", "PGSERVICEFILE", "PGHOST"} {
 		t.Setenv(name, "") // libpq's own variables would count
 	}
 	var out bytes.Buffer
 	cfg, command, err := Parse(args, environ, &out, &out)
-	return cfg, command, err, out.String()
+	return cfg, command, out.String(), err
 }
 
 func mustParse(t *testing.T, args []string, environ ...string) Config {
 	t.Helper()
-	cfg, _, err, _ := parse(t, args, environ...)
+	cfg, _, _, err := parse(t, args, environ...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func mustParse(t *testing.T, args []string, environ ...string) Config {
 // mistakes are the lines of a refused start.
 func mistakes(t *testing.T, args []string, environ ...string) []string {
 	t.Helper()
-	_, _, err, _ := parse(t, args, environ...)
+	_, _, _, err := parse(t, args, environ...)
 	var all Mistakes
 	if err != nil && !errors.As(err, &all) {
 		t.Fatalf("not Mistakes, but %v", err)
@@ -55,7 +55,7 @@ func mistakes(t *testing.T, args []string, environ ...string) []string {
 }
 
 func TestWithoutAnySettingThereIsDevelopment(t *testing.T) { // on loopback only
-	cfg, command, err, _ := parse(t, nil)
+	cfg, command, _, err := parse(t, nil)
 	if err != nil || command.Name != "serve" {
 		t.Fatalf("%q, %v", command.Name, err)
 	}
@@ -179,7 +179,7 @@ func TestAllMistakesAreToldAtOnce(t *testing.T) {
 func TestNoSettingIsEchoedThatHoldsAPassword(t *testing.T) {
 	for _, s := range all() {
 		for _, text := range []string{"postgres://user:" + canary + "@db.example.com/x", "user:" + canary + "@host:6379", canary + strings.Repeat("x", 31), goodSecret} {
-			cfg, _, err, out := parse(t, nil, s.Variable+"="+text)
+			cfg, _, out, err := parse(t, nil, s.Variable+"="+text)
 			if said := fmt.Sprint(err, out, cfg.Warnings); strings.Contains(said, canary) || strings.Contains(said, goodSecret) {
 				t.Errorf("%s: %s", s.Variable, said)
 			}
@@ -212,7 +212,7 @@ func TestCommandLineThatCannotBeUnderstood(t *testing.T) { // R-116: a value und
 	for _, args := range [][]string{
 		{"--no-such-flag=" + canary}, {"--secrett=" + canary}, {"--secret"}, {"word"}, {"serve", "word"}, {"user"}, {"user", "create"}, {"migrate", "sideways"},
 	} {
-		if _, _, err, out := parse(t, args); err == nil || strings.Contains(fmt.Sprint(err, out), canary) {
+		if _, _, out, err := parse(t, args); err == nil || strings.Contains(fmt.Sprint(err, out), canary) {
 			t.Errorf("%q: %v", args, err)
 		}
 	}
@@ -223,28 +223,28 @@ func TestCommands(t *testing.T) {
 		"": "serve", "serve": "serve", "migrate up": "migrate up", "migrate down": "migrate down", "migrate status": "migrate status",
 		"user list": "user list", "keys rotate": "keys rotate", "version": "version", "user create a@example.com": "user create",
 	} {
-		if _, command, err, _ := parse(t, strings.Fields(line)); err != nil || command.Name != want {
+		if _, command, _, err := parse(t, strings.Fields(line)); err != nil || command.Name != want {
 			t.Errorf("%q: %q, %v", line, command.Name, err)
 		}
 	}
-	_, command, err, _ := parse(t, []string{"user", "create", "a@example.com", "--name", "Ada", "--role", "ADMIN", "--role", "USER"})
+	_, command, _, err := parse(t, []string{"user", "create", "a@example.com", "--name", "Ada", "--role", "ADMIN", "--role", "USER"})
 	if err != nil || command.Email != "a@example.com" || command.Label != "Ada" || !slices.Equal(command.Roles, []user.Role{user.RoleAdmin, user.RoleUser}) {
 		t.Errorf("%+v, %v", command, err)
 	}
-	_, command, err, _ = parse(t, []string{"user", "create", "a@example.com"}, "LATCHKEY_ROLE=ADMIN", "LATCHKEY_NAME=Eve")
+	_, command, _, err = parse(t, []string{"user", "create", "a@example.com"}, "LATCHKEY_ROLE=ADMIN", "LATCHKEY_NAME=Eve")
 	if err != nil || command.Label != "" || command.Roles != nil {
 		t.Errorf("the environment makes an administrator: %+v, %v", command, err)
 	}
 	if got := mistakes(t, []string{"user", "create", "a@example.com", "--role", "root"}); len(got) != 1 || !strings.HasPrefix(got[0], "--role: ") {
 		t.Errorf("%q", got)
 	}
-	if _, _, err, _ := parse(t, []string{"version"}, "LATCHKEY_ACCESS_TTL=x"); err != nil {
+	if _, _, _, err := parse(t, []string{"version"}, "LATCHKEY_ACCESS_TTL=x"); err != nil {
 		t.Errorf("the version cannot be asked for with a bad setting: %v", err)
 	}
 }
 
 func TestHelpNamesEverySetting(t *testing.T) {
-	_, _, err, out := parse(t, []string{"--help"})
+	_, _, out, err := parse(t, []string{"--help"})
 	if !errors.Is(err, ErrDone) {
 		t.Fatal(err)
 	}
@@ -253,7 +253,7 @@ func TestHelpNamesEverySetting(t *testing.T) {
 			t.Errorf("--help does not explain %s", s.Flag)
 		}
 	}
-	if again, _, err, out := parse(t, []string{"serve", "--help"}, "LATCHKEY_SECRET="+canary); !errors.Is(err, ErrDone) || strings.Contains(out, canary) || again.HasMaster {
+	if again, _, out, err := parse(t, []string{"serve", "--help"}, "LATCHKEY_SECRET="+canary); !errors.Is(err, ErrDone) || strings.Contains(out, canary) || again.HasMaster {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
