@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -235,19 +236,28 @@ func TestReplicasShareLimits(t *testing.T) {
 		t.Skip("needs Redis: make test")
 	}
 	processes, _ := replicas(t, "postgres", 2, "LATCHKEY_REDIS_URL="+redis, "LATCHKEY_LIMIT_LOGIN_ACCOUNT=10/15m", "LATCHKEY_LIMIT_LOGIN_ADDRESS=1000/1m")
-	var mu sync.Mutex
-	got := map[string]int{}
-	var group sync.WaitGroup
-	for i := range 60 {
-		group.Go(func() {
-			_, codes := ask(t, &client{}, processes[i%2], loginBody, map[string]any{"e": "ada@example.com", "p": "a wrong guess"})
-			mu.Lock()
-			defer mu.Unlock()
-			got[strings.Join(codes, " ")]++
-		})
+	for attempt := range 5 {
+		var mu sync.Mutex
+		got := map[string]int{}
+		var group sync.WaitGroup
+		for i := range 60 {
+			group.Go(func() {
+				email := "account-" + strconv.Itoa(attempt) + "@example.com"
+				_, codes := ask(t, &client{}, processes[i%2], loginBody, map[string]any{"e": email, "p": "a wrong guess"})
+				mu.Lock()
+				defer mu.Unlock()
+				got[strings.Join(codes, " ")]++
+			})
+		}
+		group.Wait()
+		if got["INVALID_CREDENTIALS"] == 10 && got["RATE_LIMITED"] == 50 {
+			return
+		}
+		// On a machine that is busy enough Redis is too slow to be waited for, and a replica
+		// counts for itself: then this round tells nothing.
+		if !strings.Contains(processes[0].log.String()+processes[1].log.String(), "Redis does not answer") {
+			t.Fatalf("of 60 parallel guesses at a limit of 10: %v", got)
+		}
 	}
-	group.Wait()
-	if got["INVALID_CREDENTIALS"] != 10 || got["RATE_LIMITED"] != 50 {
-		t.Errorf("of 60 parallel guesses at a limit of 10: %v", got)
-	}
+	t.Fatal("Redis was too slow five times")
 }

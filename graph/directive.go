@@ -17,8 +17,8 @@ import (
 
 // guard is what @auth asks of a caller.
 type guard struct {
-	roles  []user.Role   // any of them; none: every signed-in user
-	maxAge time.Duration // 0: any age
+	roles  []user.Role // any of them; nil: every signed-in user; an empty list: nobody
+	maxAge *int        // seconds since the last proof of identity; nil: any
 }
 
 // check answers nil or why the caller may not pass.
@@ -28,10 +28,10 @@ func (g guard) check(ctx context.Context) error {
 		return req.AuthErr
 	}
 	isHeld := func(r user.Role) bool { return slices.Contains(req.Principal.Roles, r) }
-	if len(g.roles) > 0 && !slices.ContainsFunc(g.roles, isHeld) {
+	if g.roles != nil && !slices.ContainsFunc(g.roles, isHeld) {
 		return ErrForbidden
 	}
-	if g.maxAge > 0 && time.Since(req.Principal.AuthTime) > g.maxAge {
+	if g.maxAge != nil && time.Since(req.Principal.AuthTime) > time.Duration(*g.maxAge)*time.Second {
 		return ErrReauthenticate
 	}
 	return nil
@@ -39,11 +39,7 @@ func (g guard) check(ctx context.Context) error {
 
 // auth is @auth on a field.
 func auth(ctx context.Context, _ any, next graphql.Resolver, roles []model.Role, maxAge *int) (any, error) {
-	g := guard{roles: userRoles(roles)}
-	if maxAge != nil {
-		g.maxAge = time.Duration(*maxAge) * time.Second
-	}
-	if err := g.check(ctx); err != nil {
+	if err := (guard{roles: userRoles(roles), maxAge: maxAge}).check(ctx); err != nil {
 		return nil, err
 	}
 	return next(ctx)
@@ -61,7 +57,8 @@ func guardedTypes(schema *ast.Schema) (map[string]guard, error) {
 			continue
 		}
 		var g guard
-		if roles := directive.Arguments.ForName("roles"); roles != nil {
+		if roles := directive.Arguments.ForName("roles"); roles != nil && roles.Value.Kind != ast.NullValue {
+			g.roles = []user.Role{}
 			if roles.Value.Kind == ast.EnumValue { // GraphQL takes one value for a list of one
 				g.roles = []user.Role{user.Role(roles.Value.Raw)}
 			}
@@ -74,7 +71,7 @@ func guardedTypes(schema *ast.Schema) (map[string]guard, error) {
 			if err != nil {
 				return nil, fmt.Errorf("graph: maxAge of type %s: %w", name, err)
 			}
-			g.maxAge = time.Duration(n) * time.Second
+			g.maxAge = &n
 		}
 		guards[name] = g
 	}

@@ -69,7 +69,8 @@ func TestAuth(t *testing.T) { // R-55, R-95, R-98
 		"young enough":                    {func() *reqctx.Request { return signedIn() }, time.Minute, nil, &minute, nil},
 		"too old":                         {func() *reqctx.Request { return signedIn() }, time.Minute + 1, nil, &minute, ErrReauthenticate},
 		"old, and nobody asks":            {func() *reqctx.Request { return signedIn() }, 99 * time.Hour, nil, nil, nil},
-		"an age of zero asks nothing":     {func() *reqctx.Request { return signedIn() }, time.Hour, nil, &zero, nil},
+		"an age of zero is always over":   {func() *reqctx.Request { return signedIn() }, time.Hour, nil, &zero, ErrReauthenticate},
+		"an empty list lets nobody in":    {func() *reqctx.Request { return signedIn(user.RoleAdmin) }, 0, []model.Role{}, nil, ErrForbidden},
 		"old and without the role: a new login would not help": {func() *reqctx.Request { return signedIn() }, time.Hour, admin, &minute, ErrForbidden},
 		"the role, but too old":                                {func() *reqctx.Request { return signedIn(user.RoleAdmin) }, time.Hour, admin, &minute, ErrReauthenticate},
 	} {
@@ -119,6 +120,7 @@ func schemaOf(t *testing.T, text string) *ast.Schema {
 }
 
 func TestGuardedTypes(t *testing.T) {
+	second, minutes := 1, 300
 	for reason, test := range map[string]struct {
 		schema string
 		want   guard
@@ -127,14 +129,15 @@ func TestGuardedTypes(t *testing.T) {
 		"roles":                              {`type Report @auth(roles: [ADMIN, USER]) { a: Int }`, guard{roles: []user.Role{"ADMIN", "USER"}}},
 		"one role":                           {`type Report @auth(roles: [ADMIN]) { a: Int }`, guard{roles: []user.Role{"ADMIN"}}},
 		"one role without brackets":          {`type Report @auth(roles: ADMIN) { a: Int }`, guard{roles: []user.Role{"ADMIN"}}},
-		"an age":                             {`type Report @auth(maxAge: 300) { a: Int }`, guard{maxAge: 5 * time.Minute}},
-		"both":                               {`type Report @auth(roles: [ADMIN], maxAge: 1) { a: Int }`, guard{roles: []user.Role{"ADMIN"}, maxAge: time.Second}},
+		"an age":                             {`type Report @auth(maxAge: 300) { a: Int }`, guard{maxAge: &minutes}},
+		"both":                               {`type Report @auth(roles: [ADMIN], maxAge: 1) { a: Int }`, guard{roles: []user.Role{"ADMIN"}, maxAge: &second}},
+		"an empty list is a list":            {`type Report @auth(roles: []) { a: Int }`, guard{roles: []user.Role{}}},
 		"nulls are as good as nothing":       {`type Report @auth(roles: null, maxAge: null) { a: Int }`, guard{}},
 		"a type that somebody else extended": {`type Report { a: Int } extend type Report @auth(roles: [ADMIN]) { b: Int }`, guard{roles: []user.Role{"ADMIN"}}},
 	} {
 		t.Run(reason, func(t *testing.T) {
 			guards, err := guardedTypes(schemaOf(t, test.schema))
-			if err != nil || len(guards) != 1 || !slices.Equal(guards["Report"].roles, test.want.roles) || guards["Report"].maxAge != test.want.maxAge {
+			if err != nil || len(guards) != 1 || !reflect.DeepEqual(guards["Report"], test.want) {
 				t.Errorf("%+v, %v", guards, err)
 			}
 		})

@@ -27,7 +27,11 @@ func userModel(u user.User, err error) (*model.User, error) {
 	return out, nil
 }
 
+// userRoles keeps the difference between no list and an empty one.
 func userRoles(roles []model.Role) []user.Role {
+	if roles == nil {
+		return nil
+	}
 	out := make([]user.Role, len(roles))
 	for i, r := range roles {
 		out[i] = user.Role(r)

@@ -3,9 +3,11 @@ package session_test
 import (
 	"cmp"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -26,6 +28,15 @@ import (
 // the jar once and has a jar of his own.
 //
 // Time is the model's: the database is aged instead of waited for.
+
+// TestMain plays fewer histories than rapid's 100 unless told otherwise
+// (-rapid.checks=1000): the race detector makes SQLite slow.
+func TestMain(m *testing.M) {
+	if err := flag.Set("rapid.checks", "40"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 const historyGrace = 30 // seconds
 
