@@ -190,11 +190,25 @@ func cmdAge(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(worldOf(ts).database(ts).MakeOlder(d))
 }
 
-// sql STATEMENT
+// sql [-until REGEXP] STATEMENT
 func cmdSQL(ts *testscript.TestScript, _ bool, args []string) {
-	out, err := worldOf(ts).database(ts).Query(args[0])
-	ts.Check(err)
-	_, _ = ts.Stdout().Write([]byte(out))
+	until := regexp.MustCompile("")
+	if args[0] == "-until" {
+		until, args = regexp.MustCompile(args[1]), args[2:]
+	}
+	deadline := time.Now().Add(15 * time.Second)
+	for {
+		out, err := worldOf(ts).database(ts).Query(args[0])
+		ts.Check(err)
+		if until.MatchString(out) {
+			_, _ = ts.Stdout().Write([]byte(out))
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("not within 15 s: %s", out)
+		}
+		time.Sleep(50 * time.Millisecond) // between two looks, not instead of one
+	}
 }
 
 // log REGEXP

@@ -118,10 +118,14 @@ func Parse(args, environ []string, stdout, stderr io.Writer) (Config, Command, e
 			return nil, nil
 		})),
 		kong.ValueFormatter(func(value *kong.Value) string {
-			if value.Flag != nil && isSetting(value.Flag.Name) {
-				return value.Help + " ($" + variable(value.Flag.Name) + ")"
+			if value.Flag == nil || !isSetting(value.Flag.Name) {
+				return value.Help
 			}
-			return value.Help
+			help := value.Help
+			if value.HasDefault {
+				help += " Default: " + value.Default + "."
+			}
+			return help + " ($" + variable(value.Flag.Name) + ")"
 		}),
 	)
 	if err != nil {

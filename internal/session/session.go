@@ -336,8 +336,11 @@ func (s *Service) Run(ctx context.Context, log *slog.Logger) {
 	reload, cleanup := time.NewTicker(reloadInterval), time.NewTicker(cleanupInterval)
 	defer reload.Stop()
 	defer cleanup.Stop()
+	err := s.deleteDead(ctx)
 	for {
-		var err error
+		if err != nil && ctx.Err() == nil {
+			log.WarnContext(ctx, "background work on sessions failed", "error", err)
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -346,9 +349,6 @@ func (s *Service) Run(ctx context.Context, log *slog.Logger) {
 			err = s.LoadEnded(ctx)
 		case <-cleanup.C:
 			err = s.deleteDead(ctx)
-		}
-		if err != nil && ctx.Err() == nil {
-			log.WarnContext(ctx, "background work on sessions failed", "error", err)
 		}
 	}
 }
