@@ -216,7 +216,10 @@ func TestReplicasSignUpRace(t *testing.T) {
 	var group sync.WaitGroup
 	for i := range 20 {
 		group.Go(func() {
-			_, codes := ask(t, &client{}, processes[i%2], signUpBody, map[string]any{"e": []string{"ada@example.com", "ADA@Example.com"}[i/2%2]})
+			codes := []string{"OVERLOADED"}
+			for slices.Contains(codes, "OVERLOADED") { // a busy machine says so, and may be asked again
+				_, codes = ask(t, &client{}, processes[i%2], signUpBody, map[string]any{"e": []string{"ada@example.com", "ADA@Example.com"}[i/2%2]})
+			}
 			mu.Lock()
 			defer mu.Unlock()
 			got[strings.Join(codes, " ")]++
@@ -253,11 +256,12 @@ func TestReplicasShareLimits(t *testing.T) {
 		if got["INVALID_CREDENTIALS"] == 10 && got["RATE_LIMITED"] == 50 {
 			return
 		}
-		// On a machine that is busy enough Redis is too slow to be waited for, and a replica
-		// counts for itself: then this round tells nothing.
-		if !strings.Contains(processes[0].log.String()+processes[1].log.String(), "Redis does not answer") {
+		// On a machine that is busy enough hashes are shed, or Redis is too slow to be waited for
+		// and a replica counts for itself: then this round tells nothing.
+		fellBack := strings.Contains(processes[0].log.String()+processes[1].log.String(), "Redis does not answer")
+		if got["OVERLOADED"] == 0 && !fellBack {
 			t.Fatalf("of 60 parallel guesses at a limit of 10: %v", got)
 		}
 	}
-	t.Fatal("Redis was too slow five times")
+	t.Fatal("the machine was too busy five times")
 }
