@@ -88,12 +88,14 @@ func (s *Service) Login(ctx context.Context, in Input) (session.Grant, error) {
 	if emailErr != nil {
 		email = impossible
 	}
-	account := s.cfg.Pseudonym(email)
 	reserved, err := s.limiter.Reserve(ctx,
 		ratelimit.Charge{Bucket: "login-address", Key: ratelimit.AddressKey(in.Client.Address), Rate: s.cfg.PerAddress},
 		ratelimit.Charge{Bucket: "login-account", Key: email, Rate: s.cfg.PerAccount})
+	var limit *ratelimit.Error
+	if errors.As(err, &limit) {
+		s.events.Record(ctx, event.Event{Name: event.LoginThrottled, Account: s.cfg.Pseudonym(email), Reason: limit.Bucket})
+	}
 	if err != nil {
-		s.events.Record(ctx, event.Event{Name: event.LoginThrottled, Account: account})
 		return session.Grant{}, err
 	}
 	u, err := s.check(ctx, email, in.Password)

@@ -76,6 +76,7 @@ type logHandler struct{ slog.Handler }
 
 func (h logHandler) Handle(ctx context.Context, r slog.Record) error {
 	if req, ok := ctx.Value(key{}).(*Request); ok {
+		r = r.Clone() // other handlers may have the same record
 		r.AddAttrs(slog.String("request_id", req.ID), slog.String("client", req.Client.Address.String()))
 	}
 	return h.Handler.Handle(ctx, r)

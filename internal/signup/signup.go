@@ -78,10 +78,14 @@ func (s *Service) SignUp(ctx context.Context, in Input, c session.Client, presen
 	if err != nil {
 		return session.Grant{}, err
 	}
-	if _, err := s.limiter.Reserve(ctx, ratelimit.Charge{
+	_, err = s.limiter.Reserve(ctx, ratelimit.Charge{
 		Bucket: "signup-address", Key: ratelimit.AddressKey(c.Address), Rate: s.cfg.PerAddress,
-	}); err != nil {
+	})
+	var limit *ratelimit.Error
+	if errors.As(err, &limit) {
 		s.events.Record(ctx, event.Event{Name: event.SignupRefused, Reason: "rate limited"})
+	}
+	if err != nil {
 		return session.Grant{}, err
 	}
 	u, err = s.create(ctx, u, in.Password)
