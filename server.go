@@ -81,12 +81,14 @@ func run(ctx context.Context, args, environ []string, stdin *os.File, stdout, st
 		_, err := fmt.Fprintln(stdout, "latchkey", version)
 		return err
 	}
-	log := newLog(stderr, cfg)
+	log := newLog(stderr, cfg, cfg.LogLevel)
+	// The security log is told at any level: turning down the noise must not silence alarms.
+	events := event.NewLog(newLog(stderr, cfg, min(cfg.LogLevel, slog.LevelInfo)))
 	for _, warning := range cfg.Warnings {
 		log.Warn(warning)
 	}
 	if command.Name == "serve" {
-		return serve(ctx, cfg, log, stdout)
+		return serve(ctx, cfg, log, events, stdout)
 	}
 	master, err := prepare(&cfg)
 	if err != nil {
@@ -105,17 +107,22 @@ func run(ctx context.Context, args, environ []string, stdin *os.File, stdout, st
 	}
 	switch command.Name {
 	case "user create":
-		return createUser(ctx, cfg, command, db, log, stdin, stdout)
+		return createUser(ctx, cfg, command, db, events, stdin, stdout)
 	case "user list":
 		return listUsers(ctx, db, stdout)
 	case "keys rotate":
-		return rotateKeys(ctx, cfg, master, db, log, stdout)
+		return rotateKeys(ctx, cfg, master, db, events, stdout)
 	}
 	return fmt.Errorf("unknown command %q", command.Name)
 }
 
-func newLog(w io.Writer, cfg config.Config) *slog.Logger {
-	options := &slog.HandlerOptions{Level: cfg.LogLevel}
+func newLog(w io.Writer, cfg config.Config, level slog.Level) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey && a.Value.Kind() == slog.KindTime {
+			a.Value = slog.TimeValue(a.Value.Time().UTC())
+		}
+		return a
+	}}
 	var handler slog.Handler = slog.NewTextHandler(w, options)
 	if cfg.LogJSON {
 		handler = slog.NewJSONHandler(w, options)
@@ -124,7 +131,7 @@ func newLog(w io.Writer, cfg config.Config) *slog.Logger {
 }
 
 // serve runs the server until ctx ends.
-func serve(ctx context.Context, cfg config.Config, log *slog.Logger, stdout io.Writer) error {
+func serve(ctx context.Context, cfg config.Config, log *slog.Logger, events *event.Log, stdout io.Writer) error {
 	listener, err := net.Listen("tcp", cfg.Addr)
 	if err != nil {
 		return fmt.Errorf("cannot listen on %s: %w", cfg.Addr, err)
@@ -145,7 +152,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, stdout io.W
 	if _, err := db.Migrate(ctx); err != nil {
 		return err
 	}
-	a, err := wire(ctx, cfg, master, db, log)
+	a, err := wire(ctx, cfg, master, db, log, events)
 	if err != nil {
 		return err
 	}
@@ -161,7 +168,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, stdout io.W
 
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	a.events.Record(ctx, event.Event{Name: event.Started, Reason: "version " + version})
+	events.Record(ctx, event.Event{Name: event.Started, Reason: "version " + version})
 	if _, err := io.WriteString(stdout, welcome(cfg, listener.Addr().String(), db.Location())); err != nil {
 		return err
 	}
@@ -205,13 +212,11 @@ type app struct {
 	handler  http.Handler
 	keys     *token.Keyring
 	sessions *session.Service
-	events   *event.Log
 	close    func()
 }
 
 // wire builds everything from the leaves up.
-func wire(ctx context.Context, cfg config.Config, master token.Master, db *store.DB, log *slog.Logger) (*app, error) {
-	events := event.NewLog(log)
+func wire(ctx context.Context, cfg config.Config, master token.Master, db *store.DB, log *slog.Logger, events *event.Log) (*app, error) {
 	pseudonym := token.NewPseudonym(master)
 	hasher, err := password.New(cfg.Argon2)
 	if err != nil {
@@ -264,7 +269,7 @@ func wire(ctx context.Context, cfg config.Config, master token.Master, db *store
 	return &app{
 		handler: httpserver.New(httpserver.API{Handler: api, Refuse: graph.Refuse, Crashed: graph.RefuseInternal},
 			sessions, keys, db, log, edge),
-		keys: keys, sessions: sessions, events: events, close: closeLimiter,
+		keys: keys, sessions: sessions, close: closeLimiter,
 	}, nil
 }
 
@@ -374,7 +379,7 @@ func migrate(ctx context.Context, db *store.DB, command string, stdout io.Writer
 	return err
 }
 
-func createUser(ctx context.Context, cfg config.Config, command config.Command, db *store.DB, log *slog.Logger, stdin *os.File, stdout io.Writer) error {
+func createUser(ctx context.Context, cfg config.Config, command config.Command, db *store.DB, events *event.Log, stdin *os.File, stdout io.Writer) error {
 	plain, err := readPassword(stdin, stdout)
 	if err != nil {
 		return err
@@ -383,7 +388,7 @@ func createUser(ctx context.Context, cfg config.Config, command config.Command, 
 	if err != nil {
 		return err
 	}
-	accounts := signup.New(db, hasher, nil, nil, event.NewLog(log), signup.Config{Password: cfg.Password, Service: serviceName})
+	accounts := signup.New(db, hasher, nil, nil, events, signup.Config{Password: cfg.Password, Service: serviceName})
 	u, err := accounts.Register(ctx, signup.Input{
 		Email: command.Email, Password: plain.Reveal(), Name: command.Label, Roles: command.Roles,
 	})
@@ -431,12 +436,12 @@ func listUsers(ctx context.Context, db *store.DB, stdout io.Writer) error {
 	}
 }
 
-func rotateKeys(ctx context.Context, cfg config.Config, master token.Master, db *store.DB, log *slog.Logger, stdout io.Writer) error {
+func rotateKeys(ctx context.Context, cfg config.Config, master token.Master, db *store.DB, events *event.Log, stdout io.Writer) error {
 	rotation, err := token.NewKeyring(db, master, cfg.Algorithm).Rotate(ctx)
 	if err != nil {
 		return err
 	}
-	event.NewLog(log).Record(ctx, event.Event{Name: event.KeyRotated, Reason: "kid " + rotation.KeyID})
+	events.Record(ctx, event.Event{Name: event.KeyRotated, Reason: "kid " + rotation.KeyID})
 	_, err = fmt.Fprintf(stdout, "new signing key %s, used from %s on\n", rotation.KeyID, rotation.ActiveAt.UTC().Format(time.RFC3339))
 	return err
 }

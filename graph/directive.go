@@ -8,10 +8,12 @@ import (
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/google/uuid"
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"latchkey/graph/model"
 	"latchkey/internal/reqctx"
+	"latchkey/internal/session"
 	"latchkey/internal/user"
 )
 
@@ -26,6 +28,9 @@ func (g guard) check(ctx context.Context) error {
 	req := reqctx.From(ctx)
 	if req.AuthErr != nil {
 		return req.AuthErr
+	}
+	if req.Principal.UserID == uuid.Nil { // nobody has looked: fail closed
+		return session.ErrNoToken
 	}
 	isHeld := func(r user.Role) bool { return slices.Contains(req.Principal.Roles, r) }
 	if g.roles != nil && !slices.ContainsFunc(g.roles, isHeld) {

@@ -13,20 +13,21 @@ type Name string
 
 // The events.
 const (
-	SignedUp        Name = "signup.succeeded"
-	SignupRefused   Name = "signup.refused"
-	LoginSucceeded  Name = "login.succeeded"
-	LoginFailed     Name = "login.failed"
-	LoginThrottled  Name = "login.throttled"
-	PasswordUpdated Name = "password.rehashed"
-	Refreshed       Name = "refresh.rotated"
-	RefreshRepeated Name = "refresh.repeated"
-	RefreshFailed   Name = "refresh.failed"
-	RefreshReused   Name = "refresh.reused"
-	LoggedOut       Name = "logout.succeeded"
-	AllRevoked      Name = "sessions.revoked"
-	KeyRotated      Name = "key.rotated"
-	Started         Name = "server.started"
+	SignedUp         Name = "signup.succeeded"
+	SignupRefused    Name = "signup.refused"
+	LoginSucceeded   Name = "login.succeeded"
+	LoginFailed      Name = "login.failed"
+	LoginThrottled   Name = "login.throttled"
+	PasswordRehashed Name = "password.rehashed"
+	RehashFailed     Name = "password.rehash_failed"
+	Refreshed        Name = "refresh.rotated"
+	RefreshRepeated  Name = "refresh.repeated"
+	RefreshFailed    Name = "refresh.failed"
+	RefreshReused    Name = "refresh.reused"
+	LoggedOut        Name = "logout.succeeded"
+	AllRevoked       Name = "sessions.revoked"
+	KeyRotated       Name = "key.rotated"
+	Started          Name = "server.started"
 )
 
 // Event is one line of the security log. Zero fields are left out.

@@ -70,7 +70,7 @@ func TestNames(t *testing.T) {
 	for name, want := range map[event.Name]string{
 		event.SignedUp: "INFO signup.succeeded", event.SignupRefused: "INFO signup.refused",
 		event.LoginSucceeded: "INFO login.succeeded", event.LoginFailed: "INFO login.failed",
-		event.LoginThrottled: "INFO login.throttled", event.PasswordUpdated: "INFO password.rehashed",
+		event.LoginThrottled: "INFO login.throttled", event.PasswordRehashed: "INFO password.rehashed", event.RehashFailed: "INFO password.rehash_failed",
 		event.Refreshed: "INFO refresh.rotated", event.RefreshRepeated: "INFO refresh.repeated",
 		event.RefreshFailed: "INFO refresh.failed", event.RefreshReused: "WARN refresh.reused",
 		event.LoggedOut: "INFO logout.succeeded", event.AllRevoked: "INFO sessions.revoked",

@@ -161,13 +161,13 @@ func (s *Service) check(ctx context.Context, email, plain string) (user.User, er
 // rehash brings a hash up to the present parameters. It can wait for the next login, so
 // no failure of it fails this one.
 func (s *Service) rehash(ctx context.Context, u user.User, stored, plain string) {
-	e := event.Event{Name: event.PasswordUpdated, UserID: u.ID}
+	e := event.Event{Name: event.PasswordRehashed, UserID: u.ID}
 	fresh, err := s.hasher.Hash(ctx, plain)
 	if err == nil {
 		err = s.store.ReplacePasswordHash(ctx, u.ID, stored, fresh)
 	}
 	if err != nil {
-		e.Reason = "failed: " + err.Error()
+		e.Name, e.Reason = event.RehashFailed, err.Error()
 	}
 	s.events.Record(ctx, e)
 }

@@ -69,7 +69,7 @@ type noCookies struct{}
 func (noCookies) Set(token.Secret, time.Duration) {}
 func (noCookies) Clear()                          {}
 
-// LogHandler adds the request's id and client address to every record logged with its context.
+// LogHandler adds the request's id, client address and user agent to every record logged with its context.
 func LogHandler(next slog.Handler) slog.Handler { return logHandler{next} }
 
 type logHandler struct{ slog.Handler }
@@ -77,7 +77,11 @@ type logHandler struct{ slog.Handler }
 func (h logHandler) Handle(ctx context.Context, r slog.Record) error {
 	if req, ok := ctx.Value(key{}).(*Request); ok {
 		r = r.Clone() // other handlers may have the same record
-		r.AddAttrs(slog.String("request_id", req.ID), slog.String("client", req.Client.Address.String()))
+		address := "unknown"
+		if req.Client.Address.IsValid() {
+			address = req.Client.Address.String()
+		}
+		r.AddAttrs(slog.String("request_id", req.ID), slog.String("client", address), slog.String("user_agent", req.Client.UserAgent))
 	}
 	return h.Handler.Handle(ctx, r)
 }
