@@ -78,7 +78,6 @@ func checkReveals(tree archTree) []string {
 		}
 	})
 	return exceptions{
-		"graph/handler.go NewHandler: cfg":           "a setting of that name, not a secret",
 		"graph/payload.go authPayload: g.Access":     "the client's access token",
 		"graph/payload.go authPayload: g.Refresh":    "the client's refresh token, with delivery BODY",
 		"internal/httpserver/cookie.go Set: refresh": "the client's refresh token, in the cookie",

@@ -26,6 +26,7 @@ import (
 	"latchkey/internal/config"
 	"latchkey/internal/event"
 	"latchkey/internal/httpserver"
+	"latchkey/internal/input"
 	"latchkey/internal/login"
 	"latchkey/internal/password"
 	"latchkey/internal/ratelimit"
@@ -34,6 +35,7 @@ import (
 	"latchkey/internal/signup"
 	"latchkey/internal/store"
 	"latchkey/internal/token"
+	"latchkey/internal/user"
 	"latchkey/internal/web"
 )
 
@@ -55,9 +57,18 @@ func main() {
 	}
 }
 
-// explain adds what to do to the errors that a start can meet.
+// explain says what a person can do about an error.
 func explain(err error) string {
+	var mistakes *input.Error
 	switch {
+	case errors.As(err, &mistakes):
+		lines := make([]string, len(mistakes.Mistakes))
+		for i, m := range mistakes.Mistakes {
+			lines[i] = m.Field + ": " + m.Message
+		}
+		return strings.Join(lines, "\n")
+	case errors.Is(err, user.ErrEmailTaken):
+		return "there is an account with this email address already"
 	case errors.Is(err, token.ErrOtherMaster):
 		return "the signing keys in the database were sealed under another master secret: " +
 			"restore that secret (LATCHKEY_SECRET, LATCHKEY_SECRET_FILE or the file secret in the data directory)"
@@ -70,6 +81,9 @@ func explain(err error) string {
 }
 
 func run(ctx context.Context, args, environ []string, stdin *os.File, stdout, stderr io.Writer) error {
+	if len(args) == 1 && args[0] == "--version" {
+		args = []string{"version"} // by habit
+	}
 	cfg, command, err := config.Parse(args, environ, stdout, stderr)
 	if errors.Is(err, config.ErrDone) {
 		return nil
@@ -90,7 +104,7 @@ func run(ctx context.Context, args, environ []string, stdin *os.File, stdout, st
 	if command.Name == "serve" {
 		return serve(ctx, cfg, log, events, stdout)
 	}
-	master, err := prepare(&cfg)
+	master, err := prepare(cfg, log)
 	if err != nil {
 		return err
 	}
@@ -140,7 +154,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, events *eve
 	if cfg.PublicURL == "" {
 		cfg.PublicURL = "http://localhost:" + strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
 	}
-	master, err := prepare(&cfg)
+	master, err := prepare(cfg, log)
 	if err != nil {
 		return err
 	}
@@ -200,7 +214,7 @@ func welcome(cfg config.Config, listening, data string) string {
 		row("IDE", cfg.PublicURL+"/")
 	}
 	if len(cfg.AllowedOrigins) > 0 {
-		row("Pages", "of "+strings.Join(cfg.AllowedOrigins, ", ")+" may call")
+		row("Origins", strings.Join(cfg.AllowedOrigins, ", "))
 	}
 	row("Data", data)
 	row("Listening", listening)
@@ -222,7 +236,7 @@ func wire(ctx context.Context, cfg config.Config, master token.Master, db *store
 	if err != nil {
 		return nil, err
 	}
-	limiter, closeLimiter, err := newLimiter(cfg, master, log)
+	limiter, closeLimiter, err := newLimiter(ctx, cfg, master, log)
 	if err != nil {
 		return nil, err
 	}
@@ -253,7 +267,7 @@ func wire(ctx context.Context, cfg config.Config, master token.Master, db *store
 		PerAddress: cfg.LimitSignupAddress, Password: cfg.Password, Service: serviceName,
 	})
 	api, err := graph.NewHandler(graph.NewResolver(db, signups, logins, sessions), log, graph.HandlerConfig{
-		Introspection: cfg.Introspection, Reveal: cfg.Development,
+		Introspection: cfg.Introspection, Reasons: cfg.Development,
 	})
 	if err != nil {
 		return nil, err
@@ -273,7 +287,7 @@ func wire(ctx context.Context, cfg config.Config, master token.Master, db *store
 	}, nil
 }
 
-func newLimiter(cfg config.Config, master token.Master, log *slog.Logger) (*ratelimit.Limiter, func(), error) {
+func newLimiter(ctx context.Context, cfg config.Config, master token.Master, log *slog.Logger) (*ratelimit.Limiter, func(), error) {
 	key := master.Derive(token.PurposeLimitKey)
 	limits := ratelimit.Config{OnFallback: func(err error) {
 		log.Warn("Redis does not answer: this process counts rate limits for itself", "error", err)
@@ -286,12 +300,16 @@ func newLimiter(cfg config.Config, master token.Master, log *slog.Logger) (*rate
 	if err != nil {
 		return nil, nil, err
 	}
+	// It may come back, so this is no reason not to start.
+	if err := shared.Ping(ctx); err != nil {
+		limits.OnFallback(err)
+	}
 	limiter, err := ratelimit.New(key[:], shared, limits)
 	return limiter, func() { _ = shared.Close() }, err
 }
 
 // prepare makes the data directory, where one is needed, and answers the master secret.
-func prepare(cfg *config.Config) (token.Master, error) {
+func prepare(cfg config.Config, log *slog.Logger) (token.Master, error) {
 	if cfg.HasMaster && cfg.DatabaseURL != "" {
 		return cfg.Master, nil
 	}
@@ -301,9 +319,18 @@ func prepare(cfg *config.Config) (token.Master, error) {
 	if cfg.HasMaster {
 		return cfg.Master, nil
 	}
-	path := filepath.Join(cfg.DataDir, "secret")
-	if err := writeOnce(path, token.GenerateMaster()); err != nil {
-		return token.Master{}, fmt.Errorf("cannot write to the data directory: %w (set LATCHKEY_DATA_DIR)", err)
+	// In this order: whoever starts beside us writes the secret before the database.
+	path, hadDatabase := filepath.Join(cfg.DataDir, "secret"), exists(databasePath(cfg))
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && info.Mode().Perm()&0o077 != 0:
+		log.Warn("the master secret can be read by others: chmod 600", "file", path)
+	case err != nil && hadDatabase:
+		return token.Master{}, fmt.Errorf("there is a database in the data directory, but not its master secret: restore %s", path)
+	case err != nil:
+		if err := writeOnce(path, token.GenerateMaster()); err != nil {
+			return token.Master{}, fmt.Errorf("cannot write to the data directory: %w (set LATCHKEY_DATA_DIR)", err)
+		}
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -316,12 +343,9 @@ func prepare(cfg *config.Config) (token.Master, error) {
 	return master, nil
 }
 
-// writeOnce creates a file that only its owner can read, unless it is there already. Of
-// processes that start together one wins, and nobody ever sees half a file.
+// writeOnce creates a file that only its owner can read. Of processes that start together one
+// wins, and nobody ever sees half a file.
 func writeOnce(path string, secret token.Secret) error {
-	if _, err := os.Stat(path); err == nil {
-		return nil
-	}
 	file, err := os.CreateTemp(filepath.Dir(path), ".secret-*") // mode 0600
 	if err != nil {
 		return err
@@ -337,11 +361,18 @@ func writeOnce(path string, secret token.Secret) error {
 	return nil
 }
 
+func databasePath(cfg config.Config) string { return filepath.Join(cfg.DataDir, "latchkey.db") }
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
 func openStore(ctx context.Context, cfg config.Config) (*store.DB, error) {
 	if cfg.DatabaseURL != "" {
 		return store.OpenPostgres(ctx, cfg.DatabaseURL)
 	}
-	db, err := store.OpenSQLite(ctx, filepath.Join(cfg.DataDir, "latchkey.db"))
+	db, err := store.OpenSQLite(ctx, databasePath(cfg))
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the database in the data directory: %w", err)
 	}
@@ -442,6 +473,6 @@ func rotateKeys(ctx context.Context, cfg config.Config, master token.Master, db 
 		return err
 	}
 	events.Record(ctx, event.Event{Name: event.KeyRotated, Reason: "kid " + rotation.KeyID})
-	_, err = fmt.Fprintf(stdout, "new signing key %s, used from %s on\n", rotation.KeyID, rotation.ActiveAt.UTC().Format(time.RFC3339))
+	_, err = fmt.Fprintf(stdout, "new signing key %s, published within a minute, used from %s on\n", rotation.KeyID, rotation.ActiveAt.UTC().Format(time.RFC3339))
 	return err
 }

@@ -65,9 +65,9 @@ const overloadedFor = 2 * time.Second
 const crossSite = "The browser sent no refresh cookie, because the page and this server are different sites. " +
 	"Use the same host name for both: localhost and 127.0.0.1 are two."
 
-// presenter turns any error into what a client may see. With reveal (in development) it adds
+// presenter turns any error into what a client may see. With reasons (in development) it adds
 // why a session ended.
-func presenter(log *slog.Logger, reveal bool) graphql.ErrorPresenterFunc {
+func presenter(log *slog.Logger, reasons bool) graphql.ErrorPresenterFunc {
 	return func(ctx context.Context, err error) *gqlerror.Error {
 		out := &gqlerror.Error{Extensions: map[string]any{}}
 		// Built anew: gqlgen writes path and locations into the error that it is given.
@@ -86,7 +86,7 @@ func presenter(log *slog.Logger, reveal bool) graphql.ErrorPresenterFunc {
 			if located != nil {
 				err = located.Err
 			}
-			translate(ctx, log, reveal, out, err)
+			translate(ctx, log, reasons, out, err)
 		}
 		reqctx.From(ctx).Note(codeOf(out))
 		return out
@@ -98,7 +98,7 @@ func codeOf(e *gqlerror.Error) string {
 	return code
 }
 
-func translate(ctx context.Context, log *slog.Logger, reveal bool, out *gqlerror.Error, err error) {
+func translate(ctx context.Context, log *slog.Logger, reasons bool, out *gqlerror.Error, err error) {
 	req := reqctx.From(ctx)
 	var limited *ratelimit.Error
 	var mistakes *input.Error
@@ -124,11 +124,8 @@ func translate(ctx context.Context, log *slog.Logger, reveal bool, out *gqlerror
 			out.Extensions["fields"] = fields([]input.Mistake{{Field: "email", Code: input.Code(row.code), Message: row.message}})
 		case model.ErrorCodeSessionEnded:
 			var ended *session.EndedError
-			if errors.As(err, &ended) && ended.Reason == session.TokenMissing && req.CrossSite {
-				out.Message = crossSite
-			}
-			if ended != nil && reveal {
-				out.Extensions["reason"] = string(ended.Reason)
+			if errors.As(err, &ended) {
+				explainEnd(out, ended.Reason, req.CrossSite, reasons)
 			}
 		}
 		return
@@ -151,6 +148,20 @@ func translate(ctx context.Context, log *slog.Logger, reveal bool, out *gqlerror
 func argumentsUnread(ctx context.Context) bool {
 	field := graphql.GetFieldContext(ctx)
 	return field != nil && field.Args == nil && field.Field.Field != nil && len(field.Field.Arguments) > 0
+}
+
+// explainEnd tells a caller who presented nothing so, and in development everybody the cause
+//
+func explainEnd(out *gqlerror.Error, reason session.EndReason, isCrossSite, reasons bool) {
+	switch {
+	case reason == session.TokenMissing && isCrossSite:
+		out.Message = crossSite
+	case reason == session.TokenMissing:
+		out.Message = "Not signed in: the request came without a refresh token."
+	}
+	if reasons {
+		out.Extensions["reason"] = string(reason)
+	}
 }
 
 func internal(requestID string, out *gqlerror.Error) {

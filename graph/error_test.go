@@ -126,12 +126,12 @@ func TestEndedSessionsTellTheReasonInDevelopmentOnly(t *testing.T) { // R-79
 		extensions        string
 		message           string
 	}{
-		{false, false, `{"code":"SESSION_ENDED"}`, "The session has ended. Sign in again."},
-		{true, false, `{"code":"SESSION_ENDED","reason":"no_token"}`, "The session has ended. Sign in again."},
+		{false, false, `{"code":"SESSION_ENDED"}`, "Not signed in: the request came without a refresh token."},
+		{true, false, `{"code":"SESSION_ENDED","reason":"no_token"}`, "Not signed in: the request came without a refresh token."},
 		{false, true, `{"code":"SESSION_ENDED"}`, crossSite},
 		{true, true, `{"code":"SESSION_ENDED","reason":"no_token"}`, crossSite},
 	} {
-		f := newFixture(t, HandlerConfig{Reveal: test.reveal})
+		f := newFixture(t, HandlerConfig{Reasons: test.reveal})
 		f.req.CrossSite = test.crossSite
 		r := decode(t, f.post("mutation { refresh { accessToken } }", nil))
 		got, _ := json.Marshal(r.Errors[0].Extensions)
@@ -139,7 +139,7 @@ func TestEndedSessionsTellTheReasonInDevelopmentOnly(t *testing.T) { // R-79
 			t.Errorf("%+v: %+v", test, r.Errors[0])
 		}
 	}
-	f := newFixture(t, HandlerConfig{Reveal: true})
+	f := newFixture(t, HandlerConfig{Reasons: true})
 	f.req.CrossSite, f.users.err = true, &session.EndedError{Reason: session.EndedByIdle}
 	if r := decode(t, f.post("{ me { id } }", nil)); r.Errors[0].Message == crossSite || r.Errors[0].Extensions["reason"] != "idle" {
 		t.Errorf("a cookie did come, but the answer blames its absence: %+v", r.Errors[0])
@@ -147,7 +147,7 @@ func TestEndedSessionsTellTheReasonInDevelopmentOnly(t *testing.T) { // R-79
 }
 
 func TestPanicIsINTERNAL(t *testing.T) { // R-110, R-116
-	f := newFixture(t, HandlerConfig{Reveal: true})
+	f := newFixture(t, HandlerConfig{Reasons: true})
 	f.users.panic = errors.New(canary)
 	w := f.post("{ me { id } }", nil)
 	if strings.Contains(w.Body.String()+f.log.String(), canary) || !strings.Contains(f.log.String(), "stack=") {

@@ -21,7 +21,7 @@ import (
 // HandlerConfig says how much the API tells about itself.
 type HandlerConfig struct {
 	Introspection bool // the schema can be asked for, and mistakes come with suggestions
-	Reveal        bool // SESSION_ENDED comes with its reason: in development only
+	Reasons       bool // SESSION_ENDED comes with its reason: in development only
 }
 
 const (
@@ -46,7 +46,7 @@ func NewHandler(r *Resolver, log *slog.Logger, cfg HandlerConfig) (http.Handler,
 	exec := executor.New(schema)
 	exec.SetQueryCache(lru.New[*ast.QueryDocument](cachedDocuments))
 	exec.SetParserTokenLimit(tokenLimit)
-	exec.SetErrorPresenter(presenter(log, cfg.Reveal))
+	exec.SetErrorPresenter(presenter(log, cfg.Reasons))
 	exec.SetRecoverFunc(func(ctx context.Context, panicked any) error {
 		// The value may hold anything a resolver had in hand; its type and the stack are enough.
 		log.ErrorContext(ctx, "panic", "type", fmt.Sprintf("%T", panicked), "stack", string(debug.Stack()))

@@ -186,7 +186,7 @@ func TestMalformedRequestsAreRefusedWithoutEcho(t *testing.T) { // R-04, R-28, R
 	for reason, body := range malformed() {
 		for _, introspection := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, introspection %t", reason, introspection), func(t *testing.T) {
-				f := newFixture(t, HandlerConfig{Introspection: introspection, Reveal: introspection})
+				f := newFixture(t, HandlerConfig{Introspection: introspection, Reasons: introspection})
 				w := f.send("POST", "/graphql", body, contentJSON, "Accept: "+mediaResponse)
 				if strings.Contains(w.Body.String(), canary) || strings.Contains(f.log.String(), canary) || strings.Contains(strings.Join(f.req.Notes(), " "), canary) {
 					t.Errorf("the password comes back: %s\n%s", w.Body, &f.log)

@@ -98,7 +98,13 @@ type server struct {
 func (s *server) graphql() http.Handler {
 	crossOrigin := cors.New(cors.Options{
 		// Not its own list, for which "*" and an empty list mean everybody.
-		AllowOriginFunc:  func(origin string) bool { return slices.Contains(s.cfg.AllowedOrigins, origin) },
+		AllowOriginVaryRequestFunc: func(r *http.Request, origin string) (bool, []string) {
+			allowed := slices.Contains(s.cfg.AllowedOrigins, origin)
+			if !allowed && r.Method == http.MethodOptions {
+				s.noteOrigin(r)
+			}
+			return allowed, nil
+		},
 		AllowedMethods:   []string{http.MethodGet, http.MethodPost},
 		AllowedHeaders:   []string{"content-type", "authorization"},
 		ExposedHeaders:   []string{"Retry-After"},

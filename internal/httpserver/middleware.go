@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -19,7 +20,14 @@ import (
 
 // identify starts what is known of a request: an id and the client.
 func (s *server) identify(next http.Handler) http.Handler {
+	var warned sync.Once
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if peer := parseHop(r.RemoteAddr); r.Header.Get("X-Forwarded-For") != "" && (peer.IsPrivate() || peer.IsLoopback()) && !contains(s.cfg.TrustedProxies, peer) {
+			warned.Do(func() {
+				s.log.Warn("X-Forwarded-For comes from a proxy that LATCHKEY_TRUSTED_PROXIES does not name: all its clients share one rate limit",
+					"proxy", peer.String())
+			})
+		}
 		req := &reqctx.Request{
 			ID: rand.Text(),
 			Client: session.Client{
@@ -52,12 +60,9 @@ func clip(text string, n int) string {
 // walk. The zero Addr means that there is no telling.
 func clientAddress(peer string, forwarded []string, proxies []netip.Prefix) netip.Addr {
 	address := parseHop(peer)
-	trusted := func(a netip.Addr) bool {
-		return slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Contains(a) })
-	}
 	hops := strings.Split(strings.Join(forwarded, ","), ",")
 	for _, hop := range slices.Backward(hops) {
-		if !trusted(address) {
+		if !contains(proxies, address) {
 			break
 		}
 		next := parseHop(strings.TrimSpace(hop))
@@ -67,6 +72,10 @@ func clientAddress(peer string, forwarded []string, proxies []netip.Prefix) neti
 		address = next
 	}
 	return address
+}
+
+func contains(networks []netip.Prefix, a netip.Addr) bool {
+	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 func parseHop(text string) netip.Addr {
@@ -95,11 +104,15 @@ func (s *server) observe(next http.Handler) http.Handler {
 				level = slog.LevelDebug
 			}
 			// The query string is left out: GET carries documents and variables there.
-			s.log.LogAttrs(r.Context(), level, "request",
+			attrs := []slog.Attr{
 				slog.String("method", r.Method), slog.String("path", clip(r.URL.Path, 200)),
 				slog.Int("status", rec.status), slog.Int("bytes", rec.bytes),
 				slog.Duration("took", time.Since(start)),
-				slog.String("graphql", strings.Join(reqctx.From(r.Context()).Notes(), " ")))
+			}
+			if notes := reqctx.From(r.Context()).Notes(); len(notes) > 0 {
+				attrs = append(attrs, slog.String("graphql", strings.Join(notes, " ")))
+			}
+			s.log.LogAttrs(r.Context(), level, "request", attrs...)
 		}()
 		next.ServeHTTP(rec, r)
 	})
@@ -159,8 +172,7 @@ func (s *server) secureHeaders(next http.Handler) http.Handler {
 // sends neither Origin nor Sec-Fetch-Site is no browser and passes.
 func (s *server) checkOrigin(next http.Handler) http.Handler {
 	forbid := func(w http.ResponseWriter, r *http.Request) {
-		s.log.WarnContext(r.Context(), "origin refused: LATCHKEY_ALLOWED_ORIGINS does not list it",
-			"origin", clip(r.Header.Get("Origin"), 200))
+		s.noteOrigin(r)
 		s.api.Refuse(w, r, http.StatusForbidden,
 			"This origin may not call the API. The server's operator can allow it with LATCHKEY_ALLOWED_ORIGINS.")
 	}
@@ -181,6 +193,12 @@ func (s *server) checkOrigin(next http.Handler) http.Handler {
 		}
 		protected.ServeHTTP(w, r)
 	})
+}
+
+// noteOrigin tells the operator what the browser's console does not.
+func (s *server) noteOrigin(r *http.Request) {
+	s.log.WarnContext(r.Context(), "origin refused: allow it by adding it to LATCHKEY_ALLOWED_ORIGINS",
+		"origin", clip(r.Header.Get("Origin"), 200))
 }
 
 // bound limits a request in size and time.

@@ -57,6 +57,9 @@ func OpenRedis(url string) (*Redis, error) {
 	return &Redis{client: client.Client, store: store}, nil
 }
 
+// Ping reports whether Redis answers.
+func (r *Redis) Ping(ctx context.Context) error { return r.client.Ping(ctx).Err() }
+
 // Close closes the connections. Charges afterwards are counted in the process.
 func (r *Redis) Close() error { return r.client.Close() }
 

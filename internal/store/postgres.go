@@ -42,7 +42,7 @@ func OpenPostgres(ctx context.Context, databaseURL string) (*DB, error) {
 	if err := db.Ping(ctx); err != nil {
 		_ = bunDB.Close()
 		pool.Close()
-		return nil, fmt.Errorf("store: Postgres does not answer: %w", err)
+		return nil, fmt.Errorf("store: cannot connect to Postgres: %w", err)
 	}
 	db.rotate = db.rotateSQL()
 	return db, nil

@@ -20,6 +20,14 @@ const readers = 4
 // OpenSQLite opens the database file at path and creates it if there is none, readable by its
 // owner alone.
 func OpenSQLite(ctx context.Context, path string) (*DB, error) {
+	db := &DB{location: "SQLite " + path, lockPath: path + ".lock"}
+	// Processes that start together take turns: the switch to a write-ahead log does not wait
+	// for others as other statements do.
+	unlock, err := db.lock(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("store: lock: %w", err)
+	}
+	defer unlock()
 	// SQLite itself would create the file readable by everybody.
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -30,15 +38,12 @@ func OpenSQLite(ctx context.Context, path string) (*DB, error) {
 	}
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() +
 		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=foreign_keys(1)&_txlock=immediate"
-	write, err := openSQLite(ctx, dsn, 1)
-	if err != nil {
+	if db.write, err = openSQLite(ctx, dsn, 1); err != nil {
 		return nil, err
 	}
-	read, err := openSQLite(ctx, dsn+"&_pragma=query_only(1)", readers)
-	if err != nil {
-		return nil, errors.Join(err, write.Close())
+	if db.read, err = openSQLite(ctx, dsn+"&_pragma=query_only(1)", readers); err != nil {
+		return nil, errors.Join(err, db.write.Close())
 	}
-	db := &DB{read: read, write: write, location: "SQLite " + path, lockPath: path + ".lock"}
 	db.rotate = db.rotateSQL()
 	return db, nil
 }
