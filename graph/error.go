@@ -55,6 +55,7 @@ var table = []struct {
 	{session.ErrEnded, public{model.ErrorCodeSessionEnded, "The session has ended. Sign in again.", ""}},
 	{user.ErrEmailTaken, public{model.ErrorCodeEmailTaken, "This email address is taken.", ""}},
 	{password.ErrOverloaded, public{model.ErrorCodeOverloaded, "The server is busy. Try again.", ""}},
+	{session.ErrUncertain, public{model.ErrorCodeOverloaded, "The server cannot tell at the moment. Try again.", ""}},
 	{context.DeadlineExceeded, public{model.ErrorCodeOverloaded, "This took too long. Try again.", ""}},
 }
 

@@ -49,6 +49,7 @@ func expected() map[string]expectation {
 		"the address is taken": {user.ErrEmailTaken, "This email address is taken.",
 			`{"code":"EMAIL_TAKEN","fields":[{"code":"EMAIL_TAKEN","field":"email","message":"This email address is taken."}]}`},
 		"too many hashes":  {password.ErrOverloaded, "The server is busy. Try again.", overloaded},
+		"a stale view":     {session.ErrUncertain, "The server cannot tell at the moment. Try again.", overloaded}, // R-88
 		"too slow":         {context.DeadlineExceeded, "This took too long. Try again.", overloaded},
 		"limited":          {&ratelimit.Error{RetryAfter: 61*time.Second + 1, Bucket: canary}, "Too many attempts. Try again later.", `{"code":"RATE_LIMITED","retryAfter":62}`},
 		"limited for less": {&ratelimit.Error{RetryAfter: time.Millisecond}, "Too many attempts. Try again later.", `{"code":"RATE_LIMITED","retryAfter":1}`},

@@ -41,20 +41,15 @@ func (r *mutationResolver) Refresh(ctx context.Context, refreshToken *string) (*
 
 func (r *mutationResolver) Logout(ctx context.Context, refreshToken *string) (bool, error) {
 	req := reqctx.From(ctx)
-	secret, _ := presented(req, refreshToken)
-	if err := r.sessions.Logout(ctx, secret, req.Principal); err != nil {
-		return false, err
-	}
-	req.Cookies.Clear()
-	return true, nil
+	secret, delivery := presented(req, refreshToken)
+	err := r.sessions.Logout(ctx, secret, req.Principal)
+	return signedOut(req, delivery, err), err
 }
 
 func (r *mutationResolver) RevokeAll(ctx context.Context) (int, error) {
 	req := reqctx.From(ctx)
-	n, err := r.sessions.RevokeAll(ctx, req.Principal.UserID)
-	if err == nil {
-		req.Cookies.Clear()
-	}
+	n, err := r.sessions.RevokeAll(ctx, req.Principal.UserID, req.Refresh)
+	signedOut(req, model.RefreshTokenDeliveryCookie, err)
 	return n, err
 }
 

@@ -136,7 +136,7 @@ func Parse(args, environ []string, stdout, stderr io.Writer) (Config, Command, e
 		return Config{}, Command{}, ErrDone
 	}
 	if err != nil {
-		return Config{}, Command{}, err
+		return Config{}, Command{}, errors.New(shown(err.Error()))
 	}
 	command := Command{Name: strings.TrimSuffix(parsed.Command(), " <email>")}
 	if command.Name == "version" {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -86,7 +87,7 @@ type Input struct {
 func (s *Service) Login(ctx context.Context, in Input) (session.Grant, error) {
 	email, emailErr := user.NormalizeEmail(in.Email)
 	if emailErr != nil {
-		email = impossible
+		email = impossible + strings.ToLower(strings.TrimSpace(in.Email))
 	}
 	reserved, err := s.limiter.Reserve(ctx,
 		ratelimit.Charge{Bucket: "login-address", Key: ratelimit.AddressKey(in.Client.Address), Rate: s.cfg.PerAddress},
@@ -109,8 +110,8 @@ func (s *Service) Login(ctx context.Context, in Input) (session.Grant, error) {
 	return s.Complete(ctx, u, in.Client, in.Presented)
 }
 
-// impossible stands for every address that cannot exist: it takes the way of one that does
-// not, in one account bucket.
+// impossible marks what cannot be an address: it takes the way of one that does not exist
+// in an account bucket of its own.
 const impossible = "@"
 
 // check verifies the password: exactly one hash computation whatever the account.
@@ -119,7 +120,7 @@ func (s *Service) check(ctx context.Context, email, plain string) (user.User, er
 	var u user.User
 	var stored string
 	err := user.ErrNotFound
-	if email != impossible {
+	if !strings.HasPrefix(email, impossible) {
 		u, stored, err = s.store.CredentialByEmail(ctx, email)
 	}
 	switch {

@@ -340,7 +340,7 @@ func TestInvalidCredentials(t *testing.T) {
 			if f.count("start") != 0 || f.count("replace") != 0 {
 				t.Errorf("a failure went on: %v", f.all())
 			}
-			want := map[string]string{"event": "login.failed", "account": pseudonym("@"), "reason": tt.logged}
+			want := map[string]string{"event": "login.failed", "account": pseudonym("@" + strings.ToLower(strings.TrimSpace(tt.email))), "reason": tt.logged}
 			if email, err := user.NormalizeEmail(tt.email); err == nil {
 				want["account"] = pseudonym(email)
 				if u, ok := f.store.accounts[email]; ok {

@@ -35,7 +35,7 @@ func TestCharges(t *testing.T) {
 		"an account by its address":                      {ada, known, "192.0.2.1/32", ada},
 		"the same account, otherwise typed":              {" Canary-ADA@EXAMPLE.com", known, "192.0.2.1/32", ada},
 		"an account that does not exist, no differently": {nobody, known, "192.0.2.1/32", nobody},
-		"an impossible address is charged too":           {"canary", known, "192.0.2.1/32", "@"},
+		"an impossible address is charged too":           {"canary", known, "192.0.2.1/32", "@canary"},
 		"and so is none":                                 {"", known, "192.0.2.1/32", "@"},
 		"an IPv6 client by its /64":                      {ada, clientAt("2001:db8:0:1:2:3:4:5"), "2001:db8:0:1::/64", ada},
 		"a client whose address is not known":            {ada, unknown, "unknown", ada},
@@ -259,10 +259,10 @@ func TestRehash(t *testing.T) {
 		}, "new:changed", []string{"charge", "look up", "hash", "hash", "replace", "start"}, ""},
 		"no room for a second hash": {"old:" + right, right, func(f *fixture) {
 			f.hasher.hashErr = password.ErrOverloaded
-		}, "old:" + right, []string{"charge", "look up", "hash", "hash", "start"}, "failed: password: overloaded"},
+		}, "old:" + right, []string{"charge", "look up", "hash", "hash", "start"}, "password: overloaded"},
 		"the new one cannot be stored": {"old:" + right, right, func(f *fixture) {
 			f.store.replaceErr = errDown
-		}, "old:" + right, []string{"charge", "look up", "hash", "hash", "replace", "start"}, "failed: the database is down"},
+		}, "old:" + right, []string{"charge", "look up", "hash", "hash", "replace", "start"}, "the database is down"},
 	}
 	for reason, tt := range tests {
 		t.Run(reason, func(t *testing.T) {
@@ -292,7 +292,7 @@ func TestRehash(t *testing.T) {
 				want = append(want, map[string]string{"event": "password.rehashed", "user_id": u.ID.String()})
 			}
 			if tt.logged != "" {
-				want[0]["reason"] = tt.logged
+				want[0]["event"], want[0]["reason"] = "password.rehash_failed", tt.logged
 			}
 			f.events.want(t, append(want, map[string]string{
 				"event": "login.succeeded", "user_id": u.ID.String(), "session_id": grant.SessionID.String(),

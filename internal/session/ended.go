@@ -14,6 +14,21 @@ import (
 type endedSet struct {
 	mu    sync.RWMutex
 	until map[uuid.UUID]time.Time
+	asOf  time.Time // complete up to here; the zero Time: never
+}
+
+// current notes that everything that ended before an instant is in the set.
+func (e *endedSet) current(asOf time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.asOf = asOf
+}
+
+// age is how long ago the set was complete.
+func (e *endedSet) age() time.Duration {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return time.Since(e.asOf)
 }
 
 func (e *endedSet) add(ids ...uuid.UUID) {

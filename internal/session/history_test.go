@@ -246,7 +246,11 @@ func newService(t *testing.T, db *storetest.Database, master token.Master, cfg s
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	return session.NewService(db, issuer, token.NewRefreshCodec(master), event.NewLog(log), cfg)
+	s := session.NewService(db, issuer, token.NewRefreshCodec(master), event.NewLog(log), cfg)
+	if err := s.LoadEnded(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // draw plays a random history.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,6 +22,9 @@ import (
 var (
 	// ErrNoToken: the request carries no access token.
 	ErrNoToken = errors.New("session: no access token")
+	// ErrUncertain: this process has not learned for too long which sessions have ended, so it
+	// cannot tell.
+	ErrUncertain = errors.New("session: the view of ended sessions is too old")
 	// ErrRevoked: the access token is good, but its session has ended.
 	ErrRevoked = errors.New("session: the access token's session has ended")
 	// ErrEnded: the refresh token is missing, not ours, or of a session that is over. The cause
@@ -194,7 +198,7 @@ func (s *Service) Start(ctx context.Context, u user.User, c Client, presented to
 }
 
 // Authenticate turns an access token into the principal it stands for, with no database read.
-// Errors: ErrNoToken, ErrRevoked, token.ErrAccessExpired, token.ErrAccessInvalid.
+// Errors: ErrNoToken, ErrRevoked, ErrUncertain, token.ErrAccessExpired, token.ErrAccessInvalid.
 func (s *Service) Authenticate(accessToken string) (Principal, error) {
 	if accessToken == "" {
 		return Principal{}, ErrNoToken
@@ -205,6 +209,9 @@ func (s *Service) Authenticate(accessToken string) (Principal, error) {
 	}
 	if s.ended.has(a.SessionID) {
 		return Principal{}, ErrRevoked
+	}
+	if s.ended.age() > maxViewAge {
+		return Principal{}, ErrUncertain
 	}
 	roles := make([]user.Role, len(a.Roles))
 	for i, r := range a.Roles {
@@ -283,15 +290,16 @@ func (s *Service) Logout(ctx context.Context, presented token.Secret, p Principa
 	return nil
 }
 
-// RevokeAll ends every session of a user and answers how many there were.
-func (s *Service) RevokeAll(ctx context.Context, userID uuid.UUID) (int, error) {
+// RevokeAll ends every session of a user and answers how many there were. The session of a
+// refresh token that came along ends too, whosever it is: its cookie is about to go.
+func (s *Service) RevokeAll(ctx context.Context, userID uuid.UUID, presented token.Secret) (int, error) {
 	ids, err := s.store.EndSessionsOf(ctx, userID, EndedByRevokeAll)
 	if err != nil {
 		return 0, fmt.Errorf("session: revoke all: %w", err)
 	}
 	s.ended.add(ids...)
 	s.events.Record(ctx, event.Event{Name: event.AllRevoked, UserID: userID, Count: len(ids)})
-	return len(ids), nil
+	return len(ids), s.Logout(ctx, presented, Principal{})
 }
 
 func (s *Service) grant(u user.User, authTime time.Time, r token.Refresh, ttl time.Duration) (Grant, error) {
@@ -312,7 +320,10 @@ func (s *Service) grant(u user.User, authTime time.Time, r token.Refresh, ttl ti
 }
 
 const (
+	// A view of the ended sessions that is older than maxViewAge decides nothing; it is
+	// read anew every reloadInterval.
 	reloadInterval  = 5 * time.Second
+	maxViewAge      = 15 * time.Second
 	cleanupInterval = 10 * time.Minute
 	cleanupBatch    = 500
 	// deadFor keeps dead sessions for a day, so that the log can tell "reused" from "unknown".
@@ -322,35 +333,48 @@ const (
 // LoadEnded reads the sessions that ended while their access tokens may still live. Call it
 // before the first Authenticate.
 func (s *Service) LoadEnded(ctx context.Context) error {
+	asked := time.Now()
 	ids, err := s.store.EndedSessions(ctx, token.MaxAccessLife)
 	if err != nil {
 		return fmt.Errorf("session: read ended sessions: %w", err)
 	}
 	s.ended.add(ids...)
+	s.ended.current(asked)
 	return nil
 }
 
 // Run reads again what other processes ended and deletes dead sessions in small batches,
 // until ctx ends.
 func (s *Service) Run(ctx context.Context, log *slog.Logger) {
-	reload, cleanup := time.NewTicker(reloadInterval), time.NewTicker(cleanupInterval)
-	defer reload.Stop()
-	defer cleanup.Stop()
-	err := s.deleteDead(ctx)
+	var work sync.WaitGroup
+	// A long clean-up must not hold up the news of ended sessions.
+	work.Go(func() { repeat(ctx, log, reloadInterval, s.reload) })
+	work.Go(func() { repeat(ctx, log, cleanupInterval, s.deleteDead) })
+	work.Wait()
+}
+
+// repeat does something now and every interval. A round is bounded, so that a connection that went
+// dead silently costs one round and not all that follow.
+func repeat(ctx context.Context, log *slog.Logger, interval time.Duration, round func(context.Context) error) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
 	for {
-		if err != nil && ctx.Err() == nil {
+		bounded, cancel := context.WithTimeout(ctx, interval)
+		if err := round(bounded); err != nil && ctx.Err() == nil {
 			log.WarnContext(ctx, "background work on sessions failed", "error", err)
 		}
+		cancel()
 		select {
 		case <-ctx.Done():
 			return
-		case <-reload.C:
-			s.ended.sweep()
-			err = s.LoadEnded(ctx)
-		case <-cleanup.C:
-			err = s.deleteDead(ctx)
+		case <-tick.C:
 		}
 	}
+}
+
+func (s *Service) reload(ctx context.Context) error {
+	s.ended.sweep()
+	return s.LoadEnded(ctx)
 }
 
 func (s *Service) deleteDead(ctx context.Context) error {

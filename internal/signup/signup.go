@@ -71,14 +71,14 @@ type Input struct {
 }
 
 // SignUp creates an account and signs it in. Input that cannot become an account is told at
-// once and free of charge; everything else is charged to the address. Errors: those of
-// Register, *ratelimit.Error.
+// once and free of charge; a new account, and the news that an address is taken, are charged
+// to the client's address. Errors: those of Register, *ratelimit.Error.
 func (s *Service) SignUp(ctx context.Context, in Input, c session.Client, presented token.Secret) (session.Grant, error) {
 	u, err := s.check(in)
 	if err != nil {
 		return session.Grant{}, err
 	}
-	_, err = s.limiter.Reserve(ctx, ratelimit.Charge{
+	reserved, err := s.limiter.Reserve(ctx, ratelimit.Charge{
 		Bucket: "signup-address", Key: ratelimit.AddressKey(c.Address), Rate: s.cfg.PerAddress,
 	})
 	var limit *ratelimit.Error
@@ -89,6 +89,9 @@ func (s *Service) SignUp(ctx context.Context, in Input, c session.Client, presen
 		return session.Grant{}, err
 	}
 	u, err = s.create(ctx, u, in.Password)
+	if err != nil && !errors.Is(err, user.ErrEmailTaken) {
+		reserved.Refund(ctx) // our fault, not an attempt
+	}
 	if err != nil {
 		return session.Grant{}, err
 	}

@@ -8,6 +8,10 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
 	"github.com/uptrace/bun/migrate"
 
 	"latchkey/migrations"
@@ -80,7 +84,7 @@ func (db *DB) Migrations(ctx context.Context) (all []Migration, err error) {
 // locked calls f while no other process migrates. Bun's own lock does not wait, outlives a
 // crash and is itself created in a race, so it is not used.
 func (db *DB) locked(ctx context.Context, f func(*migrate.Migrator) error) error {
-	unlock, err := db.lock(ctx)
+	conn, unlock, err := db.exclusive(ctx)
 	if err != nil {
 		return fmt.Errorf("lock: %w", err)
 	}
@@ -90,7 +94,7 @@ func (db *DB) locked(ctx context.Context, f func(*migrate.Migrator) error) error
 	if err := known.Discover(migrations.FS); err != nil {
 		return err
 	}
-	m := migrate.NewMigrator(db.write, known,
+	m := migrate.NewMigrator(conn, known,
 		migrate.WithMarkAppliedOnSuccess(true),
 		migrate.WithTemplateData(struct{ Postgres bool }{db.postgres}))
 	if err := m.Init(ctx); err != nil {
@@ -106,24 +110,33 @@ func (db *DB) locked(ctx context.Context, f func(*migrate.Migrator) error) error
 	return f(m)
 }
 
-func (db *DB) lock(ctx context.Context) (unlock func(), err error) {
+// exclusive answers a connection to migrate on while nobody else does.
+func (db *DB) exclusive(ctx context.Context) (conn *bun.DB, unlock func(), err error) {
 	if !db.postgres {
-		lock := flock.New(db.lockPath, flock.SetPermissions(0o600))
-		if _, err := lock.TryLockContext(ctx, 20*time.Millisecond); err != nil {
-			return nil, err
-		}
-		return func() { _ = lock.Unlock() }, nil
+		unlock, err := lockFile(ctx, db.lockPath)
+		return db.write, unlock, err
 	}
-	c, err := db.write.Conn(ctx)
+	// One connection takes the lock and does the work: were it two, a process that dies would
+	// free the lock while its last statement still runs.
+	cfg := db.pool.Copy()
+	cfg.MaxConns, cfg.MinConns, cfg.MinIdleConns = 1, 0, 0
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
+		return nil, nil, err
+	}
+	conn = bun.NewDB(stdlib.OpenDBFromPool(pool), pgdialect.New())
+	if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock(?)", int64(migrationLock)); err != nil {
+		pool.Close()
+		return nil, nil, err
+	}
+	return conn, pool.Close, nil // Postgres frees the lock with the connection
+}
+
+// lockFile waits until no other process holds a file, and holds it.
+func lockFile(ctx context.Context, path string) (unlock func(), err error) {
+	lock := flock.New(path, flock.SetPermissions(0o600))
+	if _, err := lock.TryLockContext(ctx, 20*time.Millisecond); err != nil {
 		return nil, err
 	}
-	if _, err := c.ExecContext(ctx, "SELECT pg_advisory_lock(?)", int64(migrationLock)); err != nil {
-		return nil, errors.Join(err, c.Close())
-	}
-	return func() {
-		// Without cancel: a lock that stays on a pooled connection would stop the next start.
-		_, _ = c.ExecContext(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock(?)", int64(migrationLock))
-		_ = c.Close()
-	}, nil
+	return func() { _ = lock.Unlock() }, nil
 }

@@ -37,7 +37,7 @@ func OpenPostgres(ctx context.Context, databaseURL string) (*DB, error) {
 	}
 	bunDB := bun.NewDB(stdlib.OpenDBFromPool(pool), pgdialect.New())
 	c := cfg.ConnConfig
-	db := &DB{read: bunDB, write: bunDB, postgres: true,
+	db := &DB{read: bunDB, write: bunDB, postgres: true, pool: cfg,
 		location: fmt.Sprintf("Postgres %s at %s:%d", c.Database, c.Host, c.Port)}
 	if err := db.Ping(ctx); err != nil {
 		_ = bunDB.Close()

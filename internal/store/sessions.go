@@ -92,7 +92,7 @@ func (db *DB) rotateSQL() string {
 		UPDATE sessions SET
 			generation    = CASE WHEN {rotates} THEN $3 + 1 ELSE sessions.generation END,
 			issued_at     = CASE WHEN {rotates} THEN {now} ELSE sessions.issued_at END,
-			handed_out_at = CASE WHEN {rotates} OR ({repeats} AND {early} AND sessions.repeats < $6) THEN {now} ELSE sessions.handed_out_at END,
+			handed_out_at = CASE WHEN {rotates} OR ({repeats} AND {early} AND (sessions.repeats < $6 OR $3 < sessions.generation)) THEN {now} ELSE sessions.handed_out_at END,
 			repeats       = CASE WHEN {rotates} THEN 0 ELSE sessions.repeats + 1 END,
 			last_used_at  = CASE WHEN {rotates} OR {repeats} THEN {now} ELSE sessions.last_used_at END,
 			ended_at      = CASE WHEN {rotates} OR {repeats} THEN NULL ELSE {now} END,
@@ -153,7 +153,8 @@ func (db *DB) RotateSession(ctx context.Context, r session.Rotate) (session.Rota
 		out.Outcome = session.Reused
 	case row.Generation > r.Generation && row.Repeats == 0:
 		out.Outcome = session.Rotated
-	case row.Repeats > r.MaxRepeats:
+	// Never the holder of the predecessor: to wait would make it a token of the past.
+	case row.Repeats > r.MaxRepeats && row.Generation == r.Generation:
 		out.Outcome, out.Wait = session.Throttled, row.HandedOutAt.Add(r.Grace).Sub(row.Now)
 	case row.Generation == r.Generation && age >= r.Grace:
 		out.Outcome = session.Unchanged

@@ -23,7 +23,7 @@ func OpenSQLite(ctx context.Context, path string) (*DB, error) {
 	db := &DB{location: "SQLite " + path, lockPath: path + ".lock"}
 	// Processes that start together take turns: the switch to a write-ahead log does not wait
 	// for others as other statements do.
-	unlock, err := db.lock(ctx)
+	unlock, err := lockFile(ctx, db.lockPath)
 	if err != nil {
 		return nil, fmt.Errorf("store: lock: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/uptrace/bun"
 
 	"latchkey/internal/login"
@@ -33,9 +34,10 @@ var (
 type DB struct {
 	read, write *bun.DB // the same on Postgres; SQLite has one writer and several readers
 	postgres    bool
-	location    string // for people; without password
-	lockPath    string // SQLite: the file that a migration locks
-	rotate      string // the prepared refresh, see sessions.go
+	location    string          // for people; without password
+	pool        *pgxpool.Config // Postgres: how to connect
+	lockPath    string          // SQLite: the file that a start locks
+	rotate      string          // the prepared refresh, see sessions.go
 }
 
 // Location says where the data lies, for a person; it holds no password.

@@ -239,14 +239,18 @@ func TestRotateSessionRepeatsWithoutEnd(t *testing.T) {
 		r := newSession(t, db, newUser(t, db, "ada@example.com"))
 		rotate(t, db, r, 0)
 		db.Exec(t, "UPDATE sessions SET repeats = 99")
-		if got := rotate(t, db, r, 0); got.Outcome != session.Repeated {
+		if got := rotate(t, db, r, 1); got.Outcome != session.Repeated {
 			t.Fatalf("repeat 100: %d", got.Outcome)
 		}
-		got := rotate(t, db, r, 0)
+		got := rotate(t, db, r, 1)
 		if got.Outcome != session.Throttled || got.Wait <= 0 || got.Wait > grace {
 			t.Fatalf("repeat 101: outcome %d, wait %v", got.Outcome, got.Wait)
 		}
-		db.Age(t, got.Wait+time.Second)
+		// Whoever holds the predecessor must learn of the current token within the grace.
+		if got := rotate(t, db, r, 0); got.Outcome != session.Repeated || got.Generation != 1 {
+			t.Fatalf("the predecessor: outcome %d, generation %d", got.Outcome, got.Generation)
+		}
+		db.Age(t, grace+time.Second)
 		if got := rotate(t, db, r, 1); got.Outcome != session.Rotated {
 			t.Fatalf("after the wait: %d", got.Outcome)
 		}

@@ -178,9 +178,12 @@ func (k *Keyring) Run(ctx context.Context, log *slog.Logger) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if err := k.Load(ctx); err != nil && ctx.Err() == nil {
+			// Bounded, so that a connection that went dead silently costs one round only.
+			round, cancel := context.WithTimeout(ctx, reloadInterval)
+			if err := k.Load(round); err != nil && ctx.Err() == nil {
 				log.WarnContext(ctx, "signing keys could not be read again", "error", err)
 			}
+			cancel()
 		}
 	}
 }

@@ -1,0 +1,154 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+
+	"latchkey/internal/event"
+	"latchkey/internal/token"
+)
+
+// fakeStore answers what it is told to; a hung one answers when its caller gives up.
+type fakeStore struct {
+	Store
+	ended  []uuid.UUID
+	err    error
+	hung   bool
+	reads  int
+	delete func(ctx context.Context) (int, error)
+}
+
+func (f *fakeStore) EndedSessions(ctx context.Context, _ time.Duration) ([]uuid.UUID, error) {
+	f.reads++
+	if f.hung {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return f.ended, f.err
+}
+
+func (f *fakeStore) DeleteDeadSessions(ctx context.Context, _ time.Duration, _ int) (int, error) {
+	if f.delete == nil {
+		return 0, nil
+	}
+	return f.delete(ctx)
+}
+
+// oneKey is a KeyStore with whatever was added to it.
+type oneKey struct{ keys []token.StoredKey }
+
+func (k *oneKey) SigningKeys(context.Context) ([]token.StoredKey, time.Time, error) {
+	return k.keys, time.Now(), nil
+}
+
+func (k *oneKey) AddSigningKey(_ context.Context, key token.StoredKey, _ time.Duration) error {
+	key.ActiveAt = time.Now()
+	k.keys = append(k.keys, key)
+	return nil
+}
+
+func (k *oneKey) DeleteSigningKeys(context.Context, []string) error { return nil }
+
+func fakeService(t *testing.T, store *fakeStore) (*Service, token.Access, string) {
+	t.Helper()
+	master, err := token.ParseMaster(token.GenerateMaster().Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := token.NewKeyring(&oneKey{}, master, token.EdDSA)
+	if err := keys.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	issuer, err := token.NewIssuer(keys, token.IssuerConfig{Issuer: "i", Audience: "a", ClientID: "c", TTL: 10 * time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	access := token.Access{UserID: uuid.New(), SessionID: uuid.New(), AuthTime: time.Now()}
+	text, _, err := issuer.Issue(access)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewService(store, issuer, token.NewRefreshCodec(master), event.NewLog(quiet()), Config{})
+	return s, access, text.Reveal()
+}
+
+func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+
+// a process that cannot learn which sessions have ended does not guess.
+func TestStaleViewRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &fakeStore{}
+		s, _, text := fakeService(t, store)
+		if _, err := s.Authenticate(text); !errors.Is(err, ErrUncertain) {
+			t.Errorf("before the first look: %v", err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go s.Run(ctx, quiet())
+		for _, step := range []struct {
+			why   string
+			spoil func()
+			wait  time.Duration
+			want  error
+		}{
+			{"in order", func() {}, time.Minute, nil},
+			{"the database fails, and the view is still young", func() { store.err = errors.New("away") }, 14 * time.Second, nil},
+			{"it is too old", func() {}, 10 * time.Second, ErrUncertain},
+			{"the database is back", func() { store.err = nil }, 6 * time.Second, nil},
+			{"the connection hangs", func() { store.hung = true }, 30 * time.Second, ErrUncertain},
+			{"and a new one does not: one round was lost, not all", func() { store.hung = false }, 11 * time.Second, nil},
+		} {
+			step.spoil()
+			time.Sleep(step.wait)
+			synctest.Wait()
+			if _, err := s.Authenticate(text); !errors.Is(err, step.want) {
+				t.Errorf("%s: %v", step.why, err)
+			}
+		}
+	})
+}
+
+// what another process ended is learned of, also while a clean-up takes its time.
+func TestRunReadsWhatOthersEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &fakeStore{delete: func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, ctx.Err() }}
+		s, access, text := fakeService(t, store)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go s.Run(ctx, quiet())
+		time.Sleep(time.Minute)
+		store.ended = []uuid.UUID{access.SessionID}
+		time.Sleep(6 * time.Second)
+		synctest.Wait()
+		if _, err := s.Authenticate(text); !errors.Is(err, ErrRevoked) {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// an entry outlives every access token of its session, and then goes.
+func TestEndedSetForgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var e endedSet
+		id := uuid.New()
+		e.add(id)
+		time.Sleep(token.MaxAccessLife - time.Second)
+		e.add(id) // known already: it must not live on for that
+		e.sweep()
+		if !e.has(id) {
+			t.Error("forgotten while an access token may live")
+		}
+		time.Sleep(2 * time.Second)
+		e.sweep()
+		if e.has(id) || len(e.until) != 0 {
+			t.Error("kept for ever")
+		}
+	})
+}
