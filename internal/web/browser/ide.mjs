@@ -75,6 +75,18 @@ async function run(query, variables = {}) {
   return shownAnswer();
 }
 
+async function choose(operation) {
+  await page.getByRole('button', { name: 'Execute query' }).click();
+  await page.getByRole('menuitem', { name: operation, exact: true }).click();
+}
+
+async function isWithin(locator, width, height, name) {
+  await locator.scrollIntoViewIfNeeded();
+  const box = await locator.boundingBox();
+  const within = box && box.x >= 0 && box.y >= 0 && box.x + box.width <= width && box.y + box.height <= height;
+  assert(within, `${name} is at ${JSON.stringify(box)} of ${width} by ${height}`);
+}
+
 // GraphiQL empties the pane at the click, so what it shows is the new answer.
 async function shownAnswer() {
   const pane = await page.locator('.result-window .CodeMirror').elementHandle();
@@ -147,6 +159,11 @@ await step('opens anonymously, with the welcome text', async () => {
   await statusIs('Not signed in');
   await page.getByText('# Welcome to Latchkey.').waitFor();
   assert.equal(refreshes(), 1, 'one silent refresh');
+  await page.getByText('Latchkey', { exact: true }).waitFor();
+  await page.getByText('Press the play button and choose SignUp.').waitFor();
+  const editor = await page.locator('[aria-label="Query Editor"] .CodeMirror').elementHandle();
+  const { height, clientHeight } = await editor.evaluate((element) => element.CodeMirror.getScrollInfo());
+  assert(height <= clientHeight, `the welcome text, of ${height} pixels, has ${clientHeight}`);
   await page.screenshot({ path: join(screenshots, 'light.png') });
   await page.emulateMedia({ colorScheme: 'dark' });
   await page.screenshot({ path: join(screenshots, 'dark.png') });
@@ -154,11 +171,55 @@ await step('opens anonymously, with the welcome text', async () => {
 });
 
 await step('refuses the Me of the welcome text to an anonymous visitor', async () => {
-  await page.getByRole('button', { name: 'Execute query' }).click();
-  await page.getByRole('menuitem', { name: 'Me', exact: true }).click();
+  await choose('Me');
   const answer = await shownAnswer();
   assert.equal(answer.data.me, null);
   assert.equal(answer.errors[0].extensions.code, 'UNAUTHENTICATED');
+  await page.getByText('Error: UNAUTHENTICATED', { exact: true }).waitFor();
+  assert.equal(await page.locator('.hint').count(), 0, 'the hint, beside an answer');
+});
+
+await step('fits phones, tablets and desktops', async () => {
+  for (const [width, height] of [[360, 740], [768, 1024], [1280, 800]]) {
+    await page.setViewportSize({ width, height });
+    for (const docs of [false, true]) {
+      if (docs) await page.getByRole('button', { name: 'Show Documentation Explorer' }).click();
+      for (const selector of ['.graphiql-query-editor .CodeMirror', '.graphiql-editor-tool .CodeMirror', '.result-window']) {
+        const pane = page.locator(selector).first();
+        await isWithin(pane, width, height, selector);
+        const box = await pane.boundingBox();
+        assert(box.width >= 150 && box.height >= 90, `${selector} is ${box.width} by ${box.height} at ${width}`);
+        const seen = await status.boundingBox();
+        assert(seen.y >= 0 && seen.y + seen.height <= height, 'the status scrolls away');
+      }
+      await isWithin(status, width, height, 'the status');
+      await isWithin(page.locator('.graphiql-toolbar'), width, height, 'the toolbar');
+      await page.waitForFunction(() =>
+        [...document.querySelectorAll('.CodeMirror')].every((element) => {
+          const { width, clientWidth } = element.CodeMirror.getScrollInfo();
+          return width <= clientWidth;
+        }),
+      );
+      if (docs) await page.getByRole('button', { name: 'Hide Documentation Explorer' }).click();
+    }
+    for (const colorScheme of ['light', 'dark']) {
+      await page.emulateMedia({ colorScheme });
+      await page.screenshot({ path: join(screenshots, `${width}-${colorScheme}.png`) });
+    }
+    await page.emulateMedia({ colorScheme: 'light' });
+  }
+  await page.setViewportSize({ width: 1280, height: 800 });
+});
+
+await step('signs up with the welcome text, showing the user and no error', async () => {
+  await type('Variables', JSON.stringify({ input: { email: `welcome-${email}`, password } }));
+  await choose('SignUp');
+  const answer = await shownAnswer();
+  assert.equal(answer.data?.signUp.user.email, `welcome-${email}`, JSON.stringify(answer));
+  await statusIs(`Signed in as welcome-${email}`);
+  assert.equal(await page.locator('.problems').count(), 0, 'an error, beside a success');
+  await choose('Logout');
+  await statusIs('Not signed in');
 });
 
 await step('signs up', async () => {

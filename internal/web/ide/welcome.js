@@ -1,58 +1,25 @@
-// What an empty editor shows. The operations are meant to be run from top to bottom.
+// What an empty editor shows: all of it at 1280 by 800 pixels. The operations are meant
+// to be run from top to bottom. Those that sign in ask for no token: it would push the
+// user out of view, and the page gets its own.
 export const query = `# Welcome to Latchkey.
-#
-# Put the cursor into an operation and press
-# Ctrl-Enter, or pick one with the play button.
+# Press the play button and choose an operation.
 # Email and password are under Variables, below.
-#
-# Once signed up or logged in here, every later
-# request is signed in too: until you log out,
-# and through a reload of this page.
 
 mutation SignUp($input: SignUpInput!) {
-  signUp(input: $input) {
-    accessToken
-    expiresIn
-    user {
-      id
-      email
-    }
-  }
+  signUp(input: $input) { user { id email } }
 }
 
-# Back another day? The same variables will do.
 mutation Login($input: LoginInput!) {
-  login(input: $input) {
-    expiresIn
-    user {
-      email
-    }
-  }
+  login(input: $input) { user { id email } }
 }
 
-# Who am I?
-query Me {
-  me {
-    id
-    email
-    roles
-    createdAt
-  }
-}
+query Me { me { id email roles createdAt } }
 
-# A new access token, for the refresh token in your
-# cookie. This page does it by itself when it must.
 mutation Refresh {
-  refresh {
-    accessToken
-    expiresIn
-  }
+  refresh { expiresIn accessToken }
 }
 
-mutation Logout {
-  logout
-}
-`;
+mutation Logout { logout }`;
 
 export const variables = `{
   "input": {
