@@ -65,6 +65,7 @@ func checkErrors(tree archTree) []string {
 		"token.ErrWeakMaster":        "start-up",
 		"user.ErrInvalidEmail":       "signup makes it an *input.Error, login a wrong password",
 		"user.ErrInvalidName":        "signup makes it an *input.Error",
+		"user.ErrNotFound":           "login answers a wrong password, me ErrGone",
 		"user.ErrUnknownRole":        "the command user create",
 		"user.InputError":            "signup makes it an *input.Error",
 	}.compare(found, "is not in graph/error.go")

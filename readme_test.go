@@ -37,7 +37,17 @@ func TestReadmeGuardedField(t *testing.T) {
 		t.Fatalf("no stub: %v\n%s", err, stub)
 	}
 	write(t, filepath.Join(dir, "graph/notes.resolvers.go"), block(t, page, "go"))
+	// What the page says of @auth on a type, which gqlgen itself does not enforce.
+	write(t, filepath.Join(dir, "graph/vault.graphqls"),
+		"type Vault @auth(roles: [ADMIN]) { content: String }\nextend type Query { vault: Vault @public }\n")
 	run("go", "generate", "./...")
+	vault := filepath.Join(dir, "graph/vault.resolvers.go")
+	stub, err = os.ReadFile(vault)
+	if err != nil {
+		t.Fatal(err)
+	}
+	filled := strings.Replace(string(stub), `panic(fmt.Errorf("not implemented: Vault - vault"))`, `content := "gold"; return &model.Vault{Content: &content}, nil`, 1)
+	write(t, vault, strings.Replace(filled, "\t\"fmt\"\n", "", 1))
 	run("go", "build", "-o", "latchkey", ".")
 	run("go", "test", "-run", "TestArchitecture", ".")
 
@@ -61,6 +71,7 @@ func TestReadmeGuardedField(t *testing.T) {
 	}{
 		"without a token":  {&client{}, "{ notes }", "UNAUTHENTICATED TOKEN_MISSING"},
 		"without the role": {ada, "{ noteCount }", "FORBIDDEN"},
+		"a guarded type":   {ada, "{ vault { content } }", "FORBIDDEN"},
 	} {
 		if _, codes := ask(t, test.caller, p, test.document, nil); !slices.Equal(codes, []string{test.code}) {
 			t.Errorf("%s: %v", why, codes)

@@ -49,8 +49,8 @@ func cmdServer(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("HOSTPORT", strings.TrimPrefix(p.url, "http://"))
 }
 
-// stop [NAME] [SIGNAL]
-func cmdStop(ts *testscript.TestScript, neg bool, args []string) {
+// halt [NAME] [SIGNAL]
+func cmdHalt(ts *testscript.TestScript, neg bool, args []string) {
 	name, signal := "default", "TERM"
 	for _, arg := range args {
 		if arg == strings.ToUpper(arg) {
@@ -125,7 +125,7 @@ func cmdHTTP(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	var err error
-	w.last, err = (&client{}).send(args[0], ts.Getenv("URL")+args[1], header, body)
+	w.last, err = (&client{cookies: map[string]string{}}).send(args[0], ts.Getenv("URL")+args[1], header, body)
 	ts.Check(err)
 	w.last.print(ts)
 }
@@ -134,6 +134,9 @@ func cmdHTTP(ts *testscript.TestScript, neg bool, args []string) {
 func cmdCode(ts *testscript.TestScript, neg bool, args []string) {
 	codes := worldOf(ts).last.codes()
 	want := strings.Join(args, " ")
+	if neg && want == "" {
+		ts.Fatalf("usage: code [CODE [REASON]]")
+	}
 	switch {
 	case want == "" && len(codes) > 0:
 		ts.Fatalf("there are errors: %v", codes)
@@ -194,7 +197,7 @@ func cmdAge(ts *testscript.TestScript, _ bool, args []string) {
 func cmdSQL(ts *testscript.TestScript, _ bool, args []string) {
 	until := regexp.MustCompile("")
 	if args[0] == "-until" {
-		until, args = regexp.MustCompile(args[1]), args[2:]
+		until, args = regexp.MustCompile("(?m)"+args[1]), args[2:]
 	}
 	deadline := time.Now().Add(15 * time.Second)
 	for {

@@ -121,7 +121,11 @@ func run(ctx context.Context, args, environ []string, stdin *os.File, stdout, st
 	}
 	switch command.Name {
 	case "user create":
-		return createUser(ctx, cfg, command, db, events, stdin, stdout)
+		plain, err := readPassword(ctx, stdin, stderr)
+		if err != nil {
+			return err
+		}
+		return createUser(ctx, cfg, command, plain, db, events, stdout)
 	case "user list":
 		return listUsers(ctx, db, stdout)
 	case "keys rotate":
@@ -308,7 +312,8 @@ func newLimiter(ctx context.Context, cfg config.Config, master token.Master, log
 	return limiter, func() { _ = shared.Close() }, err
 }
 
-// prepare makes the data directory, where one is needed, and answers the master secret.
+// prepare makes the data directory, where one is needed, and answers the master secret. It is
+// made with the database, whatever the command: one without the other is a loss to be told.
 func prepare(cfg config.Config, log *slog.Logger) (token.Master, error) {
 	if cfg.HasMaster && cfg.DatabaseURL != "" {
 		return cfg.Master, nil
@@ -410,11 +415,7 @@ func migrate(ctx context.Context, db *store.DB, command string, stdout io.Writer
 	return err
 }
 
-func createUser(ctx context.Context, cfg config.Config, command config.Command, db *store.DB, events *event.Log, stdin *os.File, stdout io.Writer) error {
-	plain, err := readPassword(stdin, stdout)
-	if err != nil {
-		return err
-	}
+func createUser(ctx context.Context, cfg config.Config, command config.Command, plain token.Secret, db *store.DB, events *event.Log, stdout io.Writer) error {
 	hasher, err := password.New(cfg.Argon2)
 	if err != nil {
 		return err
@@ -431,11 +432,21 @@ func createUser(ctx context.Context, cfg config.Config, command config.Command, 
 }
 
 // readPassword asks a person without echo, or reads one line from a pipe.
-func readPassword(stdin *os.File, stdout io.Writer) (token.Secret, error) {
+func readPassword(ctx context.Context, stdin *os.File, stderr io.Writer) (token.Secret, error) {
 	if fd := int(stdin.Fd()); term.IsTerminal(fd) {
-		fmt.Fprint(stdout, "Password: ")
+		// Nothing interrupts the reading, so an interrupt ends the program, with the echo back.
+		state, err := term.GetState(fd)
+		if err != nil {
+			return token.Secret{}, err
+		}
+		stop := context.AfterFunc(ctx, func() {
+			_ = term.Restore(fd, state)
+			os.Exit(1)
+		})
+		defer stop()
+		fmt.Fprint(stderr, "Password: ")
 		typed, err := term.ReadPassword(fd)
-		fmt.Fprintln(stdout)
+		fmt.Fprintln(stderr)
 		return token.NewSecret(string(typed)), err
 	}
 	line, err := bufio.NewReader(io.LimitReader(stdin, 4<<10)).ReadString('\n')

@@ -43,7 +43,7 @@ func TestScenarios(t *testing.T) {
 				},
 				Setup: func(env *testscript.Env) error { return setup(t, env, engine) },
 				Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-					"server": cmdServer, "stop": cmdStop, "gql": cmdGQL, "http": cmdHTTP,
+					"server": cmdServer, "halt": cmdHalt, "gql": cmdGQL, "http": cmdHTTP,
 					"code": cmdCode, "header": cmdHeader, "status": cmdStatus, "cookie": cmdCookie,
 					"steal": cmdSteal, "age": cmdAge, "sql": cmdSQL, "log": cmdLog, "keep": cmdKeep,
 				},
@@ -52,9 +52,27 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
+// binaryDir is where binary has built, if it has.
+var binaryDir string
+
 // binary builds the server once, with the race detector if the tests have it.
 var binary = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "latchkey-test-")
+	if err != nil {
+		return "", err
+	}
+	binaryDir = dir
+	// Go's test cache sees what a test opens, not what it builds: look at every source, or a
+	// change would pass as "(cached)".
+	err = filepath.WalkDir(".", func(path string, entry os.DirEntry, err error) error {
+		if err == nil && entry.IsDir() && (entry.Name() == "node_modules" || entry.Name() == ".git") {
+			return filepath.SkipDir
+		}
+		if err == nil {
+			_, err = os.Stat(path)
+		}
+		return err
+	})
 	if err != nil {
 		return "", err
 	}
@@ -76,8 +94,8 @@ var binary = sync.OnceValues(func() (string, error) {
 func TestMain(m *testing.M) {
 	announce()
 	status := m.Run()
-	if path, err := binary(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(path))
+	if binaryDir != "" {
+		_ = os.RemoveAll(binaryDir)
 	}
 	os.Exit(status)
 }
@@ -100,6 +118,24 @@ func announce() {
 	if tty, err := os.OpenFile("/dev/tty", os.O_WRONLY, 0); err == nil {
 		_, _ = tty.WriteString(line)
 		_ = tty.Close()
+	}
+}
+
+// testscript's own stop ends a scenario in the middle, as passed; it wins over a command of
+// ours with that name.
+func TestScenariosRunToTheirEnd(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if regexp.MustCompile(`(?m)^(\[.*\] *)?(! )?(stop|skip)\b`).Match(content) {
+			t.Errorf("%s ends before its end", file)
+		}
 	}
 }
 

@@ -31,6 +31,9 @@ var (
 	ErrReauthenticate = errors.New("graph: authentication too old")
 )
 
+// ErrGone: the signed-in user has been deleted.
+var ErrGone = errors.New("graph: the signed-in user is gone")
+
 // public is what a client learns of an error.
 type public struct {
 	code    model.ErrorCode
@@ -47,7 +50,7 @@ var table = []struct {
 	{token.ErrAccessExpired, public{model.ErrorCodeUnauthenticated, "The access token has expired.", "TOKEN_EXPIRED"}},
 	{token.ErrAccessInvalid, public{model.ErrorCodeUnauthenticated, "The access token is not valid.", "TOKEN_INVALID"}},
 	{session.ErrRevoked, public{model.ErrorCodeUnauthenticated, "The session has ended.", "SESSION_ENDED"}},
-	{user.ErrNotFound, public{model.ErrorCodeUnauthenticated, "The account is gone.", "SESSION_ENDED"}},
+	{ErrGone, public{model.ErrorCodeUnauthenticated, "The account is gone.", "SESSION_ENDED"}},
 	{ErrForbidden, public{model.ErrorCodeForbidden, "Not allowed.", ""}},
 	{login.ErrDisabled, public{model.ErrorCodeForbidden, "This account is disabled.", "ACCOUNT_DISABLED"}},
 	{ErrReauthenticate, public{model.ErrorCodeReauthenticationRequired, "Log in again, then repeat.", ""}},
@@ -81,10 +84,12 @@ func presenter(log *slog.Logger, reasons bool) graphql.ErrorPresenterFunc {
 		if located != nil && graphql.GetFieldContext(ctx) != nil {
 			out.Path = located.Path
 		}
-		if located != nil && located.Err == nil {
+		// Only before execution; a resolver that makes a *gqlerror.Error of its own gets no
+		// further with it than with any other.
+		if located != nil && located.Err == nil && graphql.GetFieldContext(ctx) == nil {
 			refusal(out, located)
 		} else {
-			if located != nil {
+			if located != nil && located.Err != nil {
 				err = located.Err
 			}
 			translate(ctx, log, reasons, out, err)
@@ -120,6 +125,7 @@ func translate(ctx context.Context, log *slog.Logger, reasons bool, out *gqlerro
 		set(out, row.public)
 		switch row.code {
 		case model.ErrorCodeOverloaded:
+			log.WarnContext(ctx, "request shed", "error", err)
 			out.Extensions["retryAfter"] = seconds(overloadedFor)
 		case model.ErrorCodeEmailTaken:
 			out.Extensions["fields"] = fields([]input.Mistake{{Field: "email", Code: input.Code(row.code), Message: row.message}})

@@ -39,7 +39,7 @@ func expected() map[string]expectation {
 		"expired":                    {token.ErrAccessExpired, "The access token has expired.", unauthenticated("TOKEN_EXPIRED")},
 		"not ours":                   {token.ErrAccessInvalid, "The access token is not valid.", unauthenticated("TOKEN_INVALID")},
 		"ended":                      {session.ErrRevoked, "The session has ended.", unauthenticated("SESSION_ENDED")},
-		"the user was deleted":       {user.ErrNotFound, "The account is gone.", unauthenticated("SESSION_ENDED")},
+		"the user was deleted":       {ErrGone, "The account is gone.", unauthenticated("SESSION_ENDED")},
 		"a role is missing":          {ErrForbidden, "Not allowed.", `{"code":"FORBIDDEN"}`},
 		"the account is disabled":    {login.ErrDisabled, "This account is disabled.", `{"code":"FORBIDDEN","reason":"ACCOUNT_DISABLED"}`},
 		"signed in too long ago":     {ErrReauthenticate, "Log in again, then repeat.", `{"code":"REAUTHENTICATION_REQUIRED"}`},

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"errors"
 	"time"
 
 	"latchkey/graph/model"
@@ -9,6 +10,14 @@ import (
 	"latchkey/internal/token"
 	"latchkey/internal/user"
 )
+
+// ownUser packs the user of a principal.
+func ownUser(u user.User, err error) (*model.User, error) {
+	if errors.Is(err, user.ErrNotFound) {
+		err = ErrGone
+	}
+	return userModel(u, err)
+}
 
 func userModel(u user.User, err error) (*model.User, error) {
 	if err != nil {

@@ -54,7 +54,7 @@ func (r *mutationResolver) RevokeAll(ctx context.Context) (int, error) {
 }
 
 func (r *queryResolver) Me(ctx context.Context) (*model.User, error) {
-	return userModel(r.users.UserByID(ctx, reqctx.From(ctx).Principal.UserID))
+	return ownUser(r.users.UserByID(ctx, reqctx.From(ctx).Principal.UserID))
 }
 
 func (r *Resolver) Mutation() MutationResolver { return &mutationResolver{r} }

@@ -134,18 +134,21 @@ func readBody(r *http.Request) (*graphql.RawParams, *refused) {
 // be null. No message repeats a value.
 func params(fields map[string]json.RawMessage) (*graphql.RawParams, *refused) {
 	out := &graphql.RawParams{}
-	for name, dest := range map[string]any{
-		"query": &out.Query, "operationName": &out.OperationName,
-		"variables": &out.Variables, "extensions": &out.Extensions,
+	for _, member := range []struct {
+		name string
+		dest any
+	}{
+		{"query", &out.Query}, {"operationName", &out.OperationName},
+		{"variables", &out.Variables}, {"extensions", &out.Extensions},
 	} {
-		raw, present := fields[name]
+		raw, present := fields[member.name]
 		if !present {
 			continue
 		}
 		decoder := json.NewDecoder(bytes.NewReader(raw))
 		decoder.UseNumber() // a large integer must not become a float
-		if !json.Valid(raw) || decoder.Decode(dest) != nil {
-			return nil, &refused{status: http.StatusBadRequest, message: "The member " + name + " of the request has a wrong type."}
+		if !json.Valid(raw) || decoder.Decode(member.dest) != nil {
+			return nil, &refused{status: http.StatusBadRequest, message: "The member " + member.name + " of the request has a wrong type."}
 		}
 	}
 	if out.Query == "" {

@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS sessions (
 ){{if .Postgres}} WITH (fillfactor = 85){{end}};
 --bun:split
 -- No index holds a column that a refresh changes, so that Postgres can update in place (HOT).
-CREATE INDEX IF NOT EXISTS sessions_user_idx ON sessions (user_id) WHERE ended_at IS NULL;
+CREATE INDEX IF NOT EXISTS sessions_user_idx ON sessions (user_id);
 --bun:split
 CREATE INDEX IF NOT EXISTS sessions_ended_idx ON sessions (ended_at) WHERE ended_at IS NOT NULL;
 --bun:split

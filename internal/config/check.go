@@ -230,8 +230,10 @@ func (c *checker) checkStores(cfg *Config) {
 		pg, err := pgconn.ParseConfig(s.DatabaseURL)
 		isURL := strings.HasPrefix(s.DatabaseURL, "postgres://") || strings.HasPrefix(s.DatabaseURL, "postgresql://")
 		switch {
-		case !isURL || err != nil:
+		case !isURL:
 			c.wrong("database-url", "is not a URL like postgres://user:password@host:5432/name")
+		case err != nil: // pgx masks the password
+			c.wrong("database-url", "cannot be used: %v", err)
 		case !cfg.Development && !isLocalDatabase(pg) && !verifiesFully(pg):
 			c.wrong("database-url", "needs sslmode=verify-full, because the database is on another host")
 		}

@@ -21,12 +21,13 @@ type fakeStore struct {
 	ended  []uuid.UUID
 	err    error
 	hung   bool
-	reads  int
 	delete func(ctx context.Context) (int, error)
 }
 
-func (f *fakeStore) EndedSessions(ctx context.Context, _ time.Duration) ([]uuid.UUID, error) {
-	f.reads++
+func (f *fakeStore) EndedSessions(ctx context.Context, within time.Duration) ([]uuid.UUID, error) {
+	if within < token.MaxAccessLife {
+		return nil, errors.New("an access token of an older end may still live")
+	}
 	if f.hung {
 		<-ctx.Done()
 		return nil, ctx.Err()

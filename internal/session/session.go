@@ -44,18 +44,23 @@ func (e *EndedError) Unwrap() error { return ErrEnded }
 // EndReason says why a session is over, or why a refresh token is refused.
 type EndReason string
 
-// Reasons that the database keeps.
+// The reasons.
 const (
+	// These the database keeps.
 	EndedByLogout    EndReason = "logout"
 	EndedByRevokeAll EndReason = "revoke_all"
-	EndedByReuse     EndReason = "reuse"       // a superseded token came back after the grace
-	EndedByNewLogin  EndReason = "replaced"    // the same browser signed in again
-	EndedByIdle      EndReason = "idle"        // not used for the idle lifetime
-	EndedByAge       EndReason = "expired"     // the absolute lifetime is over
-	EndedByDisabling EndReason = "disabled"    // the user may not sign in any more
-	TokenMissing     EndReason = "no_token"    // nothing was presented
-	TokenUnknown     EndReason = "unknown"     // not a token of a session that we know
-	TokenForged      EndReason = "not_genuine" // the token's tag is wrong
+	EndedByReuse     EndReason = "reuse"    // a superseded token came back after the grace
+	EndedByNewLogin  EndReason = "replaced" // the same browser signed in again
+
+	// These follow from what it keeps.
+	EndedByIdle      EndReason = "idle"     // not used for the idle lifetime
+	EndedByAge       EndReason = "expired"  // the absolute lifetime is over
+	EndedByDisabling EndReason = "disabled" // the user may not sign in any more
+
+	// These are faults of the token alone.
+	TokenMissing EndReason = "no_token"    // nothing was presented
+	TokenUnknown EndReason = "unknown"     // not a token of a session that we know
+	TokenForged  EndReason = "not_genuine" // the token's tag is wrong
 )
 
 // Client is where a request comes from.
@@ -138,10 +143,11 @@ type Store interface {
 	// RotateSession decides a refresh in one statement. What it decides is committed, also
 	// when the caller gets an error for it.
 	RotateSession(ctx context.Context, r Rotate) (Rotation, error)
-	// EndSession ends one session and reports whether it was alive.
+	// EndSession ends one session and reports whether nobody had before.
 	EndSession(ctx context.Context, id uuid.UUID, reason EndReason) (bool, error)
-	// EndSessionsOf ends all living sessions of a user and answers their ids.
-	EndSessionsOf(ctx context.Context, userID uuid.UUID, reason EndReason) ([]uuid.UUID, error)
+	// EndSessionsOf ends all sessions of a user and answers their ids, and how many of them
+	// were alive: used within idle, and before their absolute end.
+	EndSessionsOf(ctx context.Context, userID uuid.UUID, reason EndReason, idle time.Duration) (ids []uuid.UUID, alive int, err error)
 	// EndedSessions answers the ids of the sessions that ended within the last while.
 	EndedSessions(ctx context.Context, within time.Duration) ([]uuid.UUID, error)
 	// DeleteDeadSessions deletes at most limit sessions that have been over for at least age
@@ -278,12 +284,12 @@ func (s *Service) Logout(ctx context.Context, presented token.Secret, p Principa
 		if id == uuid.Nil {
 			continue
 		}
-		alive, err := s.store.EndSession(ctx, id, EndedByLogout)
+		ended, err := s.store.EndSession(ctx, id, EndedByLogout)
 		if err != nil {
 			return fmt.Errorf("session: log out: %w", err)
 		}
 		s.ended.add(id)
-		if alive {
+		if ended {
 			s.events.Record(ctx, event.Event{Name: event.LoggedOut, UserID: p.UserID, SessionID: id})
 		}
 	}
@@ -293,13 +299,13 @@ func (s *Service) Logout(ctx context.Context, presented token.Secret, p Principa
 // RevokeAll ends every session of a user and answers how many there were. The session of a
 // refresh token that came along ends too, whosever it is: its cookie is about to go.
 func (s *Service) RevokeAll(ctx context.Context, userID uuid.UUID, presented token.Secret) (int, error) {
-	ids, err := s.store.EndSessionsOf(ctx, userID, EndedByRevokeAll)
+	ids, alive, err := s.store.EndSessionsOf(ctx, userID, EndedByRevokeAll, s.cfg.IdleTTL)
 	if err != nil {
 		return 0, fmt.Errorf("session: revoke all: %w", err)
 	}
 	s.ended.add(ids...)
-	s.events.Record(ctx, event.Event{Name: event.AllRevoked, UserID: userID, Count: len(ids)})
-	return len(ids), s.Logout(ctx, presented, Principal{})
+	s.events.Record(ctx, event.Event{Name: event.AllRevoked, UserID: userID, Count: alive})
+	return alive, s.Logout(ctx, presented, Principal{})
 }
 
 func (s *Service) grant(u user.User, authTime time.Time, r token.Refresh, ttl time.Duration) (Grant, error) {

@@ -17,19 +17,8 @@ import (
 type sessionRow struct {
 	bun.BaseModel `bun:"table:sessions,alias:s"`
 
-	ID              uuid.UUID    `bun:"id,pk"`
-	UserID          uuid.UUID    `bun:"user_id"`
-	SecretHash      []byte       `bun:"secret_hash"`
-	Generation      int64        `bun:"generation"`
-	IssuedAt        time.Time    `bun:"issued_at"`
-	HandedOutAt     time.Time    `bun:"handed_out_at"`
-	Repeats         int          `bun:"repeats"`
-	AuthenticatedAt time.Time    `bun:"authenticated_at"`
-	CreatedAt       time.Time    `bun:"created_at"`
-	LastUsedAt      time.Time    `bun:"last_used_at"`
-	ExpiresAt       time.Time    `bun:"expires_at"`
-	EndedAt         bun.NullTime `bun:"ended_at"`
-	EndReason       string       `bun:"end_reason"`
+	ID        uuid.UUID `bun:"id,pk"`
+	CreatedAt time.Time `bun:"created_at"`
 }
 
 // CreateSession implements session.Store.
@@ -49,7 +38,7 @@ func (db *DB) CreateSession(ctx context.Context, n session.New) (time.Time, erro
 		return row.CreatedAt.UTC(), wrap("create session", err)
 	}
 	err := db.write.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		if _, err := db.endWhere(ctx, tx, session.EndedByNewLogin, "id = ?", n.Replaces); err != nil {
+		if _, err := db.endWhere(ctx, tx, session.EndedByNewLogin, 0, "id = ?", n.Replaces); err != nil {
 			return err
 		}
 		return insert(ctx, tx.Tx)
@@ -194,26 +183,38 @@ func (db *DB) whyDead(ctx context.Context, r session.Rotate) (session.EndReason,
 
 // EndSession implements session.Store.
 func (db *DB) EndSession(ctx context.Context, id uuid.UUID, reason session.EndReason) (bool, error) {
-	ids, err := db.endWhere(ctx, db.write, reason, "id = ?", id)
-	return len(ids) > 0, wrap("end session", err)
+	ended, err := db.endWhere(ctx, db.write, reason, 0, "id = ?", id)
+	return len(ended) > 0, wrap("end session", err)
 }
 
 // EndSessionsOf implements session.Store.
-func (db *DB) EndSessionsOf(ctx context.Context, userID uuid.UUID, reason session.EndReason) ([]uuid.UUID, error) {
-	ids, err := db.endWhere(ctx, db.write, reason, "user_id = ?", userID)
-	return ids, wrap("end sessions", err)
+func (db *DB) EndSessionsOf(ctx context.Context, userID uuid.UUID, reason session.EndReason, idle time.Duration) (ids []uuid.UUID, alive int, err error) {
+	ended, err := db.endWhere(ctx, db.write, reason, idle, "user_id = ?", userID)
+	for _, row := range ended {
+		ids = append(ids, row.ID)
+		if row.Alive {
+			alive++
+		}
+	}
+	return ids, alive, wrap("end sessions", err)
 }
 
-func (db *DB) endWhere(ctx context.Context, c bun.IDB, reason session.EndReason, where string, arg uuid.UUID) ([]uuid.UUID, error) {
-	var ids []uuid.UUID
+type endedRow struct {
+	ID    uuid.UUID `bun:"id"`
+	Alive bool      `bun:"alive"`
+}
+
+func (db *DB) endWhere(ctx context.Context, c bun.IDB, reason session.EndReason, idle time.Duration, where string, arg uuid.UUID) ([]endedRow, error) {
+	now := bun.Safe(db.sql("{now}"))
+	var ended []endedRow
 	err := c.NewUpdate().Model((*sessionRow)(nil)).
-		Set("ended_at = ?", bun.Safe(db.sql("{now}"))).Set("end_reason = ?", reason).
+		Set("ended_at = ?", now).Set("end_reason = ?", reason).
 		Where(where, arg).Where("ended_at IS NULL").
-		Returning("id").Scan(ctx, &ids)
+		Returning("id, expires_at > ? AND last_used_at > ? AS alive", now, db.ago(idle)).Scan(ctx, &ended)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
-	return ids, err
+	return ended, err
 }
 
 // EndedSessions implements session.Store.

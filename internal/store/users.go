@@ -64,7 +64,7 @@ func (db *DB) CreateUser(ctx context.Context, u user.User, passwordHash string) 
 
 // UserByID answers a user. Errors: user.ErrNotFound.
 func (db *DB) UserByID(ctx context.Context, id uuid.UUID) (user.User, error) {
-	row, err := db.userWhere(ctx, "u.id = ?", id)
+	row, err := db.userWhere(ctx, "u.id = ?", id, "password_hash")
 	return row.user(), err
 }
 
@@ -75,9 +75,9 @@ func (db *DB) CredentialByEmail(ctx context.Context, email string) (user.User, s
 	return row.user(), row.PasswordHash, err
 }
 
-func (db *DB) userWhere(ctx context.Context, where string, arg any) (userRow, error) {
+func (db *DB) userWhere(ctx context.Context, where string, arg any, without ...string) (userRow, error) {
 	var row userRow
-	err := db.read.NewSelect().Model(&row).Where(where, arg).Scan(ctx)
+	err := db.read.NewSelect().Model(&row).ExcludeColumn(without...).Where(where, arg).Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
 		return userRow{}, user.ErrNotFound
 	}

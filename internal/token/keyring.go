@@ -16,8 +16,8 @@ const (
 	// MaxLeeway bounds the tolerated difference between clocks.
 	MaxLeeway = 30 * time.Second
 	// MaxAccessLife is how long after its issue an access token can still be accepted anywhere,
-	// whatever the settings of the replica that issued it.
-	MaxAccessLife = MaxAccessTTL + MaxLeeway
+	// whatever the settings of the replica that issued it: leeway, and a clock that is ahead.
+	MaxAccessLife = MaxAccessTTL + 2*MaxLeeway
 	// JWKSMaxAge is how long a verifier may keep the published key set.
 	JWKSMaxAge = 5 * time.Minute
 	// PublishDelay is how long a new key is published before it signs: JWKSMaxAge,
@@ -26,7 +26,7 @@ const (
 
 	reloadInterval = time.Minute
 	// A superseded key still verifies until its last token has surely expired.
-	retireDelay = MaxAccessLife + MaxLeeway
+	retireDelay = MaxAccessLife
 )
 
 // Errors of the keyring.
