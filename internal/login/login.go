@@ -34,7 +34,7 @@ type Store interface {
 	ReplacePasswordHash(ctx context.Context, id uuid.UUID, oldHash, newHash string) error
 }
 
-// Hasher checks passwords. Every call but Hash spends the same work.
+// Hasher checks passwords. Dummy spends the work of a Verify at the present parameters.
 type Hasher interface {
 	Hash(ctx context.Context, plain string) (string, error)
 	Verify(ctx context.Context, stored, plain string) (password.Match, error)

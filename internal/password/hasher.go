@@ -206,13 +206,6 @@ func equal(a, b []byte) bool {
 	return len(a) > 0 && subtle.ConstantTimeCompare(a, b) == 1
 }
 
-// InFlight returns how many hashes are being computed now, for the gauge of
-//
-func (h *Hasher) InFlight() int { return len(h.slots) }
-
-// Concurrency returns how many hashes are computed at a time at most.
-func (h *Hasher) Concurrency() int { return cap(h.slots) }
-
 // acquire takes a place among the running hashes and returns the function that
 // gives it back. Waiting callers are served in the order in which they came.
 func (h *Hasher) acquire(ctx context.Context) (release func(), err error) {

@@ -73,8 +73,8 @@ func TestNew(t *testing.T) {
 			if (err == nil) != tt.ok || (h != nil) != tt.ok {
 				t.Fatalf("New(%+v) = %v, %v", tt.cfg, h, err)
 			}
-			if tt.ok && (h.Concurrency() < 1 || h.maxWait != DefaultMaxWait) {
-				t.Fatalf("%d places, %v", h.Concurrency(), h.maxWait)
+			if tt.ok && (cap(h.slots) < 1 || h.maxWait != DefaultMaxWait) {
+				t.Fatalf("%d places, %v", cap(h.slots), h.maxWait)
 			}
 		})
 	}
@@ -250,8 +250,8 @@ func TestConcurrencyIsBounded(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		if h.InFlight() != 3 {
-			t.Errorf("%d in flight, want 3", h.InFlight())
+		if len(h.slots) != 3 {
+			t.Errorf("%d in flight, want 3", len(h.slots))
 		}
 		wg.Wait()
 		if most.Load() != 3 || served.Load() != 30 || calls.Load() != 30 || refused.Load() != 170 {
@@ -260,8 +260,8 @@ func TestConcurrencyIsBounded(t *testing.T) {
 		if took := time.Since(start); took != 10*time.Second {
 			t.Errorf("took %v", took)
 		}
-		if h.InFlight() != 0 {
-			t.Errorf("%d places were never given back", h.InFlight())
+		if len(h.slots) != 0 {
+			t.Errorf("%d places were never given back", len(h.slots))
 		}
 	})
 }
@@ -295,7 +295,7 @@ func TestPlaceIsGivenBackAfterPanic(t *testing.T) {
 		defer func() { _ = recover() }()
 		_ = h.Dummy(t.Context(), "x")
 	}()
-	if h.InFlight() != 0 {
+	if len(h.slots) != 0 {
 		t.Fatal("one panic would lower the limit for ever")
 	}
 }

@@ -57,8 +57,8 @@ func Normalize(plain string) string {
 	return norm.NFC.String(plain)
 }
 
-// TooLong reports whether no password can be this long. It is cheap: a login
-// asks it before the password is hashed or anything is charged.
+// TooLong reports whether no password can be this long. It is cheap, and
+// asked before anything is hashed.
 func TooLong(plain string) bool {
 	if len(plain) > maxRawBytes {
 		return true
@@ -100,7 +100,7 @@ func (p Policy) Check(plain string, contextWords ...string) error {
 	}
 	folded := fold(plain)
 	if isContext(folded, contextWords) {
-		return &PolicyError{CodeBlocklisted, "The password must not be your email address or the name of this service."}
+		return &PolicyError{CodeBlocklisted, "The password must not be your name, your email address or the name of this service."}
 	}
 	if isCommon(folded) {
 		return &PolicyError{CodeBlocklisted, "This password is one of the most common ones. Choose another."}

@@ -1,6 +1,6 @@
 // Package store keeps users, sessions and signing keys in Postgres or SQLite.
 //
-// One exported method is one transaction. Every instant comes from the database's clock, so
+// One exported method is one act: what it writes, it writes in one transaction. Every instant comes from the database's clock, so
 // that replicas whose clocks disagree decide alike.
 package store
 

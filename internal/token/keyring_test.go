@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"maps"
 	"slices"
@@ -365,4 +366,42 @@ func TestThumbprintFollowsRFC7638(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A running process publishes what another one rotated, and keeps its keys through an outage.
+func TestRunReadsAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &fakeStore{}
+		here := loadedRing(t, store, ES256)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go here.Run(ctx, slog.New(slog.NewTextHandler(io.Discard, nil)))
+		one := string(here.JWKS())
+		if err := store.AddSigningKey(ctx, mustKey(t, here.master, 2), PublishDelay); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(reloadInterval + time.Second)
+		synctest.Wait()
+		two := string(here.JWKS())
+		if two == one || strings.Count(two, `"kid"`) != 2 {
+			t.Errorf("after a minute: %s", two)
+		}
+		store.mu.Lock()
+		store.err = errors.New("away")
+		store.mu.Unlock()
+		time.Sleep(reloadInterval + time.Second)
+		synctest.Wait()
+		if string(here.JWKS()) != two {
+			t.Error("an outage took the keys away")
+		}
+	})
+}
+
+func mustKey(t *testing.T, m Master, generation int64) StoredKey {
+	t.Helper()
+	k, err := newStoredKey(m, ES256, generation)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
 }
