@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +19,7 @@ import (
 // fakeStore answers what it is told to; a hung one answers when its caller gives up.
 type fakeStore struct {
 	Store
+	mu     sync.Mutex
 	ended  []uuid.UUID
 	err    error
 	hung   bool
@@ -28,11 +30,21 @@ func (f *fakeStore) EndedSessions(ctx context.Context, within time.Duration) ([]
 	if within < token.MaxAccessLife {
 		return nil, errors.New("an access token of an older end may still live")
 	}
-	if f.hung {
+	f.mu.Lock()
+	hung, ended, err := f.hung, f.ended, f.err
+	f.mu.Unlock()
+	if hung {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	return f.ended, f.err
+	return ended, err
+}
+
+// turn changes what the store answers from now on.
+func (f *fakeStore) turn(change func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change()
 }
 
 func (f *fakeStore) DeleteDeadSessions(ctx context.Context, _ time.Duration, _ int) (int, error) {
@@ -106,7 +118,7 @@ func TestStaleViewRefuses(t *testing.T) {
 			{"the connection hangs", func() { store.hung = true }, 30 * time.Second, ErrUncertain},
 			{"and a new one does not: one round was lost, not all", func() { store.hung = false }, 11 * time.Second, nil},
 		} {
-			step.spoil()
+			store.turn(step.spoil)
 			time.Sleep(step.wait)
 			synctest.Wait()
 			if _, err := s.Authenticate(text); !errors.Is(err, step.want) {
@@ -125,7 +137,7 @@ func TestRunReadsWhatOthersEnded(t *testing.T) {
 		defer cancel()
 		go s.Run(ctx, quiet())
 		time.Sleep(time.Minute)
-		store.ended = []uuid.UUID{access.SessionID}
+		store.turn(func() { store.ended = []uuid.UUID{access.SessionID} })
 		time.Sleep(6 * time.Second)
 		synctest.Wait()
 		if _, err := s.Authenticate(text); !errors.Is(err, ErrRevoked) {
