@@ -290,7 +290,11 @@ func (s *Service) Logout(ctx context.Context, presented token.Secret, p Principa
 		}
 		s.ended.add(id)
 		if ended {
-			s.events.Record(ctx, event.Event{Name: event.LoggedOut, UserID: p.UserID, SessionID: id})
+			e := event.Event{Name: event.LoggedOut, SessionID: id}
+			if id == p.SessionID { // another session may be another user's
+				e.UserID = p.UserID
+			}
+			s.events.Record(ctx, e)
 		}
 	}
 	return nil
