@@ -37,9 +37,10 @@ func TestReadmeGuardedField(t *testing.T) {
 		t.Fatalf("no stub: %v\n%s", err, stub)
 	}
 	write(t, filepath.Join(dir, "graph/notes.resolvers.go"), block(t, page, "go"))
-	// What the page says of @auth on a type, which gqlgen itself does not enforce.
-	write(t, filepath.Join(dir, "graph/vault.graphqls"),
-		"type Vault @auth(roles: [ADMIN]) { content: String }\nextend type Query { vault: Vault @public }\n")
+	// What the page says of @auth on a type, however one gets at it.
+	write(t, filepath.Join(dir, "graph/vault.graphqls"), "interface Treasure { content: String }\n"+
+		"type Vault implements Treasure @auth(roles: [ADMIN]) { content: String }\n"+
+		"extend type Query { vault: Treasure @public }\n")
 	run("go", "generate", "./...")
 	vault := filepath.Join(dir, "graph/vault.resolvers.go")
 	stub, err = os.ReadFile(vault)
