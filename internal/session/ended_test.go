@@ -88,7 +88,7 @@ func fakeService(t *testing.T, store *fakeStore) (*Service, token.Access, string
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := NewService(store, issuer, token.NewRefreshCodec(master), event.NewLog(quiet()), Config{})
+	s := New(store, issuer, token.NewRefreshCodec(master), event.NewLog(quiet()), Config{})
 	return s, access, text.Reveal()
 }
 

@@ -91,8 +91,8 @@ type Grant struct {
 	Unchanged bool
 }
 
-// New is a session to be stored.
-type New struct {
+// NewSession is a session to be stored.
+type NewSession struct {
 	ID         uuid.UUID
 	UserID     uuid.UUID
 	SecretHash []byte
@@ -139,7 +139,7 @@ type Rotation struct {
 // Store keeps sessions. Every instant is the database's.
 type Store interface {
 	// CreateSession stores n and answers the instant it was created at.
-	CreateSession(ctx context.Context, n New) (time.Time, error)
+	CreateSession(ctx context.Context, n NewSession) (time.Time, error)
 	// RotateSession decides a refresh in one statement. What it decides is committed, also
 	// when the caller gets an error for it.
 	RotateSession(ctx context.Context, r Rotate) (Rotation, error)
@@ -175,8 +175,8 @@ type Service struct {
 	ended   endedSet
 }
 
-// NewService wires a Service.
-func NewService(store Store, issuer *token.Issuer, refresh token.RefreshCodec, events *event.Log, cfg Config) *Service {
+// New wires a Service.
+func New(store Store, issuer *token.Issuer, refresh token.RefreshCodec, events *event.Log, cfg Config) *Service {
 	return &Service{store: store, issuer: issuer, refresh: refresh, events: events, cfg: cfg}
 }
 
@@ -189,7 +189,7 @@ func (s *Service) Start(ctx context.Context, u user.User, c Client, presented to
 		return Grant{}, fmt.Errorf("session: make an id: %w", err)
 	}
 	fresh := token.NewRefresh(id)
-	n := New{ID: id, UserID: u.ID, SecretHash: fresh.SecretHash(), Client: c, TTL: s.cfg.TTL}
+	n := NewSession{ID: id, UserID: u.ID, SecretHash: fresh.SecretHash(), Client: c, TTL: s.cfg.TTL}
 	if old, err := s.refresh.Decode(presented); err == nil {
 		n.Replaces = old.SessionID
 	}

@@ -22,7 +22,7 @@ type sessionRow struct {
 }
 
 // CreateSession implements session.Store.
-func (db *DB) CreateSession(ctx context.Context, n session.New) (time.Time, error) {
+func (db *DB) CreateSession(ctx context.Context, n session.NewSession) (time.Time, error) {
 	var row sessionRow
 	insert := func(ctx context.Context, c conn) error {
 		_, err := db.queryRow(ctx, c, &row, db.sql(`
