@@ -258,7 +258,7 @@ func wire(ctx context.Context, cfg config.Config, master token.Master, db *store
 	if err != nil {
 		return nil, err
 	}
-	sessions := session.New(db, issuer, token.NewRefreshCodec(master), events, session.Config{
+	sessions := session.New(db, db, issuer, token.NewRefreshCodec(master), events, session.Config{
 		Grace: cfg.RefreshGrace, IdleTTL: cfg.RefreshIdleTTL, TTL: cfg.RefreshTTL,
 	})
 	if err := sessions.LoadEnded(ctx); err != nil {

@@ -19,10 +19,12 @@ import (
 // fakeStore answers what it is told to; a hung one answers when its caller gives up.
 type fakeStore struct {
 	Store
+	News
 	mu     sync.Mutex
 	ended  []uuid.UUID
 	err    error
 	hung   bool
+	tell   chan uuid.UUID // uuid.Nil breaks the connection
 	delete func(ctx context.Context) (int, error)
 }
 
@@ -38,6 +40,22 @@ func (f *fakeStore) EndedSessions(ctx context.Context, within time.Duration) ([]
 		return nil, ctx.Err()
 	}
 	return ended, err
+}
+
+// ListenEnded tells what is sent to tell, until the store breaks.
+func (f *fakeStore) ListenEnded(ctx context.Context, listening func(), ended func(uuid.UUID)) error {
+	listening()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case id := <-f.tell:
+			if id == uuid.Nil {
+				return errors.New("broken")
+			}
+			ended(id)
+		}
+	}
 }
 
 // turn changes what the store answers from now on.
@@ -88,7 +106,7 @@ func fakeService(t *testing.T, store *fakeStore) (*Service, token.Access, string
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(store, issuer, token.NewRefreshCodec(master), event.NewLog(quiet()), Config{})
+	s := New(store, store, issuer, token.NewRefreshCodec(master), event.NewLog(quiet()), Config{})
 	return s, access, text.Reveal()
 }
 
@@ -124,6 +142,35 @@ func TestStaleViewRefuses(t *testing.T) {
 			if _, err := s.Authenticate(text); !errors.Is(err, step.want) {
 				t.Errorf("%s: %v", step.why, err)
 			}
+		}
+	})
+}
+
+// an end is heard of at once; what ended while nobody listened is read when somebody
+// listens again.
+func TestListen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &fakeStore{tell: make(chan uuid.UUID)}
+		s, access, text := fakeService(t, store)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go s.listen(ctx, quiet())
+		synctest.Wait()
+		if _, err := s.Authenticate(text); err != nil {
+			t.Errorf("before: %v", err)
+		}
+		store.tell <- access.SessionID
+		synctest.Wait()
+		if _, err := s.Authenticate(text); !errors.Is(err, ErrRevoked) {
+			t.Errorf("told: %v", err)
+		}
+		missed := uuid.New()
+		store.tell <- uuid.Nil
+		store.turn(func() { store.ended = []uuid.UUID{missed} })
+		time.Sleep(listenPause)
+		synctest.Wait()
+		if !s.ended.has(missed) {
+			t.Error("what ended while nobody listened was not read")
 		}
 	})
 }

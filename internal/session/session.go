@@ -148,11 +148,19 @@ type Store interface {
 	// EndSessionsOf ends all sessions of a user and answers their ids, and how many of them
 	// were alive: used within idle, and before their absolute end.
 	EndSessionsOf(ctx context.Context, userID uuid.UUID, reason EndReason, idle time.Duration) (ids []uuid.UUID, alive int, err error)
-	// EndedSessions answers the ids of the sessions that ended within the last while.
-	EndedSessions(ctx context.Context, within time.Duration) ([]uuid.UUID, error)
 	// DeleteDeadSessions deletes at most limit sessions that have been over for at least age
 	// and answers how many.
 	DeleteDeadSessions(ctx context.Context, age time.Duration, limit int) (int, error)
+}
+
+// News tells which sessions have ended, whichever process ended them.
+type News interface {
+	// EndedSessions answers the ids of the sessions that ended within the last while.
+	EndedSessions(ctx context.Context, within time.Duration) ([]uuid.UUID, error)
+	// ListenEnded calls ended with each session that ends from now on, as its end is committed,
+	// and listening once, when nothing can be missed any more. It returns when ctx ends or the
+	// connection breaks.
+	ListenEnded(ctx context.Context, listening func(), ended func(uuid.UUID)) error
 }
 
 // Config is the policy. All fields but Grace are required.
@@ -168,6 +176,7 @@ const maxRepeats = 100
 // Service starts, authenticates, refreshes and ends sessions.
 type Service struct {
 	store   Store
+	news    News
 	issuer  *token.Issuer
 	refresh token.RefreshCodec
 	events  *event.Log
@@ -176,8 +185,8 @@ type Service struct {
 }
 
 // New wires a Service.
-func New(store Store, issuer *token.Issuer, refresh token.RefreshCodec, events *event.Log, cfg Config) *Service {
-	return &Service{store: store, issuer: issuer, refresh: refresh, events: events, cfg: cfg}
+func New(store Store, news News, issuer *token.Issuer, refresh token.RefreshCodec, events *event.Log, cfg Config) *Service {
+	return &Service{store: store, news: news, issuer: issuer, refresh: refresh, events: events, cfg: cfg}
 }
 
 // Start makes a new session for a user who has just proved who they are. A refresh token that
@@ -334,6 +343,7 @@ const (
 	// read anew every reloadInterval.
 	reloadInterval  = 5 * time.Second
 	maxViewAge      = 15 * time.Second
+	listenPause     = time.Second
 	cleanupInterval = 10 * time.Minute
 	cleanupBatch    = 500
 	// deadFor keeps dead sessions for a day, so that the log can tell "reused" from "unknown".
@@ -344,7 +354,7 @@ const (
 // before the first Authenticate.
 func (s *Service) LoadEnded(ctx context.Context) error {
 	asked := time.Now()
-	ids, err := s.store.EndedSessions(ctx, token.MaxAccessLife)
+	ids, err := s.news.EndedSessions(ctx, token.MaxAccessLife)
 	if err != nil {
 		return fmt.Errorf("session: read ended sessions: %w", err)
 	}
@@ -353,11 +363,12 @@ func (s *Service) LoadEnded(ctx context.Context) error {
 	return nil
 }
 
-// Run reads again what other processes ended and deletes dead sessions in small batches,
-// until ctx ends.
+// Run listens for what other processes end, reads all of it again every few seconds in case
+// something was missed, and deletes dead sessions in small batches, until ctx ends.
 func (s *Service) Run(ctx context.Context, log *slog.Logger) {
 	var work sync.WaitGroup
 	// A long clean-up must not hold up the news of ended sessions.
+	work.Go(func() { s.listen(ctx, log) })
 	work.Go(func() { repeat(ctx, log, reloadInterval, s.reload) })
 	work.Go(func() { repeat(ctx, log, cleanupInterval, s.deleteDead) })
 	work.Wait()
@@ -378,6 +389,28 @@ func repeat(ctx context.Context, log *slog.Logger, interval time.Duration, round
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		}
+	}
+}
+
+// listen keeps a connection that hears of ended sessions as they end.
+func (s *Service) listen(ctx context.Context, log *slog.Logger) {
+	for ctx.Err() == nil {
+		err := s.news.ListenEnded(ctx, func() {
+			// What ended while nobody listened.
+			bounded, cancel := context.WithTimeout(ctx, reloadInterval)
+			defer cancel()
+			if err := s.LoadEnded(bounded); err != nil && ctx.Err() == nil {
+				log.WarnContext(ctx, "ended sessions could not be read", "error", err)
+			}
+		}, func(id uuid.UUID) { s.ended.add(id) })
+		if ctx.Err() != nil {
+			return
+		}
+		log.WarnContext(ctx, "the connection that hears of ended sessions broke: they are read every few seconds meanwhile", "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(listenPause):
 		}
 	}
 }

@@ -90,7 +90,7 @@ func (db *DB) rotateSQL() string {
 		WHERE sessions.id = $1 AND sessions.secret_hash = $2 AND sessions.ended_at IS NULL
 			AND sessions.expires_at > {now} AND sessions.last_used_at > {ago $5}
 			AND ` + column("id") + ` = sessions.user_id AND ` + column("disabled_at") + ` IS NULL
-		RETURNING sessions.generation, sessions.issued_at, sessions.handed_out_at, sessions.repeats, sessions.authenticated_at,
+		RETURNING ` + db.tell("sessions.ended_at IS NOT NULL", "sessions.id") + ` sessions.generation, sessions.issued_at, sessions.handed_out_at, sessions.repeats, sessions.authenticated_at,
 			sessions.expires_at, sessions.ended_at, {now} AS now, sessions.user_id, ` +
 		column("email") + ` AS email, ` + column("email_verified_at") + ` AS email_verified_at, ` +
 		column("name") + ` AS name, ` + column("roles") + ` AS roles, ` + column("created_at") + ` AS user_created_at`
@@ -98,6 +98,7 @@ func (db *DB) rotateSQL() string {
 }
 
 type rotationRow struct {
+	Told            bool         `bun:"told"`
 	Generation      int64        `bun:"generation"`
 	IssuedAt        time.Time    `bun:"issued_at"`
 	HandedOutAt     time.Time    `bun:"handed_out_at"`
@@ -200,6 +201,7 @@ func (db *DB) EndSessionsOf(ctx context.Context, userID uuid.UUID, reason sessio
 }
 
 type endedRow struct {
+	Told  bool      `bun:"told"`
 	ID    uuid.UUID `bun:"id"`
 	Alive bool      `bun:"alive"`
 }
@@ -210,19 +212,11 @@ func (db *DB) endWhere(ctx context.Context, c bun.IDB, reason session.EndReason,
 	err := c.NewUpdate().Model((*sessionRow)(nil)).
 		Set("ended_at = ?", now).Set("end_reason = ?", reason).
 		Where(where, arg).Where("ended_at IS NULL").
-		Returning("id, expires_at > ? AND last_used_at > ? AS alive", now, db.ago(idle)).Scan(ctx, &ended)
+		Returning("? id, expires_at > ? AND last_used_at > ? AS alive", bun.Safe(db.tell("TRUE", "id")), now, db.ago(idle)).Scan(ctx, &ended)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
 	return ended, err
-}
-
-// EndedSessions implements session.Store.
-func (db *DB) EndedSessions(ctx context.Context, within time.Duration) ([]uuid.UUID, error) {
-	var ids []uuid.UUID
-	err := db.read.NewSelect().Model((*sessionRow)(nil)).Column("id").
-		Where("ended_at > ?", db.ago(within)).Scan(ctx, &ids)
-	return ids, wrap("list ended sessions", err)
 }
 
 // DeleteDeadSessions implements session.Store. Sessions that are idle for too long wait for

@@ -25,6 +25,7 @@ import (
 // Who uses the database, and for what.
 var (
 	_ session.Store  = (*DB)(nil)
+	_ session.News   = (*DB)(nil)
 	_ login.Store    = (*DB)(nil)
 	_ signup.Store   = (*DB)(nil)
 	_ token.KeyStore = (*DB)(nil)
