@@ -52,6 +52,7 @@ func checkErrors(tree archTree) []string {
 	return exceptions{
 		"config.ErrDone":             "start-up: --help was asked for",
 		"config.Mistakes":            "start-up",
+		"datadir.ErrSecretMissing":   "start-up",
 		"password.ErrUnusableHash":   "login answers it as a wrong password (R-14)",
 		"password.PolicyError":       "signup makes it an *input.Error",
 		"ratelimit.ErrInvalidCharge": "a mistake of ours: INTERNAL",
@@ -79,11 +80,11 @@ func checkReveals(tree archTree) []string {
 		}
 	})
 	return exceptions{
-		"graph/payload.go authPayload: g.Access":     "the client's access token",
-		"graph/payload.go authPayload: g.Refresh":    "the client's refresh token, with delivery BODY",
-		"internal/httpserver/cookie.go Set: refresh": "the client's refresh token, in the cookie",
-		"server.go writeOnce: secret":                "the generated master secret, into its file",
-		"server.go createUser: plain":                "the typed password, to be hashed",
+		"graph/payload.go authPayload: g.Access":        "the client's access token",
+		"graph/payload.go authPayload: g.Refresh":       "the client's refresh token, with delivery BODY",
+		"internal/httpserver/cookie.go Set: refresh":    "the client's refresh token, in the cookie",
+		"internal/datadir/datadir.go writeOnce: secret": "the generated master secret, into its file",
+		"server.go createUser: plain":                   "the typed password, to be hashed",
 	}.compare(found, "reveals a secret")
 }
 

@@ -65,8 +65,9 @@ func layers() map[string]struct{ who, may string } {
 		"GraphQL calls flows and imports no adapter":    {"graph", "graph/model internal/reqctx " + domainDirs},
 		"the store serves the domain, and no adapter":   {"internal/store", "migrations " + domainDirs},
 		"settings are the leaves' own types":            {"internal/config", leafDirs},
+		"what lies on disk holds the master secret":     {"internal/datadir", "internal/token"},
 		"a test database is the store with domain data": {"internal/store/storetest", "internal/store " + domainDirs},
-		"main wires what there is": {".", "graph internal/config internal/httpserver internal/reqctx " +
+		"main wires what there is": {".", "graph internal/config internal/datadir internal/httpserver internal/reqctx " +
 			"internal/store internal/web " + domainDirs},
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,6 +23,7 @@ import (
 
 	"latchkey/graph"
 	"latchkey/internal/config"
+	"latchkey/internal/datadir"
 	"latchkey/internal/event"
 	"latchkey/internal/httpserver"
 	"latchkey/internal/input"
@@ -104,11 +104,7 @@ func run(ctx context.Context, args, environ []string, stdin *os.File, stdout, st
 	if command.Name == "serve" {
 		return serve(ctx, cfg, log, events, stdout)
 	}
-	master, err := prepare(cfg, log)
-	if err != nil {
-		return err
-	}
-	db, err := openStore(ctx, cfg)
+	db, master, err := open(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
@@ -158,11 +154,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, events *eve
 	if cfg.PublicURL == "" {
 		cfg.PublicURL = "http://localhost:" + strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
 	}
-	master, err := prepare(cfg, log)
-	if err != nil {
-		return err
-	}
-	db, err := openStore(ctx, cfg)
+	db, master, err := open(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
@@ -312,76 +304,32 @@ func newLimiter(ctx context.Context, cfg config.Config, master token.Master, log
 	return limiter, func() { _ = shared.Close() }, err
 }
 
-// prepare makes the data directory, where one is needed, and answers the master secret. It is
-// made with the database, whatever the command: one without the other is a loss to be told.
-func prepare(cfg config.Config, log *slog.Logger) (token.Master, error) {
-	if cfg.HasMaster && cfg.DatabaseURL != "" {
-		return cfg.Master, nil
-	}
-	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
-		return token.Master{}, fmt.Errorf("cannot use the data directory: %w (set LATCHKEY_DATA_DIR)", err)
-	}
-	if cfg.HasMaster {
-		return cfg.Master, nil
-	}
-	// In this order: whoever starts beside us writes the secret before the database.
-	path, hadDatabase := filepath.Join(cfg.DataDir, "secret"), exists(databasePath(cfg))
-	info, err := os.Stat(path)
-	switch {
-	case err == nil && info.Mode().Perm()&0o077 != 0:
-		log.Warn("the master secret can be read by others: chmod 600", "file", path)
-	case err != nil && hadDatabase:
-		return token.Master{}, fmt.Errorf("there is a database in the data directory, but not its master secret: restore %s", path)
-	case err != nil:
-		if err := writeOnce(path, token.GenerateMaster()); err != nil {
-			return token.Master{}, fmt.Errorf("cannot write to the data directory: %w (set LATCHKEY_DATA_DIR)", err)
+// open opens the database and answers the master secret, both from the data directory where
+// nothing else is named.
+func open(ctx context.Context, cfg config.Config, log *slog.Logger) (*store.DB, token.Master, error) {
+	master := cfg.Master
+	var dir datadir.Dir
+	if cfg.DatabaseURL == "" || !cfg.HasMaster {
+		var err error
+		if dir, err = datadir.Open(cfg.DataDir); err != nil {
+			return nil, token.Master{}, err
 		}
 	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return token.Master{}, fmt.Errorf("cannot read the master secret: %w", err)
+	if !cfg.HasMaster {
+		var err error
+		if master, err = dir.Master(log); err != nil {
+			return nil, token.Master{}, err
+		}
 	}
-	master, err := token.ParseMaster(string(text))
-	if err != nil {
-		return token.Master{}, fmt.Errorf("%s: %w", path, err)
-	}
-	return master, nil
-}
-
-// writeOnce creates a file that only its owner can read. Of processes that start together one
-// wins, and nobody ever sees half a file.
-func writeOnce(path string, secret token.Secret) error {
-	file, err := os.CreateTemp(filepath.Dir(path), ".secret-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(file.Name()) }()
-	_, err = file.WriteString(secret.Reveal() + "\n")
-	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return err
-	}
-	if err := os.Link(file.Name(), path); err != nil && !errors.Is(err, os.ErrExist) {
-		return err
-	}
-	return nil
-}
-
-func databasePath(cfg config.Config) string { return filepath.Join(cfg.DataDir, "latchkey.db") }
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}
-
-func openStore(ctx context.Context, cfg config.Config) (*store.DB, error) {
 	if cfg.DatabaseURL != "" {
-		return store.OpenPostgres(ctx, cfg.DatabaseURL)
+		db, err := store.OpenPostgres(ctx, cfg.DatabaseURL)
+		return db, master, err
 	}
-	db, err := store.OpenSQLite(ctx, databasePath(cfg))
+	db, err := store.OpenSQLite(ctx, dir.Database())
 	if err != nil {
-		return nil, fmt.Errorf("cannot open the database in the data directory: %w", err)
+		return nil, token.Master{}, fmt.Errorf("cannot open the database in the data directory: %w", err)
 	}
-	return db, nil
+	return db, master, nil
 }
 
 func migrate(ctx context.Context, db *store.DB, command string, stdout io.Writer) error {
