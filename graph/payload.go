@@ -83,10 +83,10 @@ func presented(req *reqctx.Request, argument *string) (token.Secret, model.Refre
 	return req.Refresh, model.RefreshTokenDeliveryCookie
 }
 
-// signedOut clears the cookie of a session that has ended, and reports whether it has. A token
-// that came in the body is not the cookie's: that one may belong to a session that goes on.
+// signedOut clears the cookie of a session that has ended, and reports whether it has. Where the
+// token came in the body and a cookie beside it, that one is of another session, which goes on.
 func signedOut(req *reqctx.Request, delivery model.RefreshTokenDelivery, err error) bool {
-	if err == nil && delivery == model.RefreshTokenDeliveryCookie {
+	if err == nil && (delivery == model.RefreshTokenDeliveryCookie || req.Refresh.Empty()) {
 		req.Cookies.Clear()
 	}
 	return err == nil

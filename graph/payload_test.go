@@ -19,15 +19,18 @@ func (s *slot) Clear()                          { s.cleared++ }
 func TestSignedOut(t *testing.T) {
 	for reason, test := range map[string]struct {
 		delivery model.RefreshTokenDelivery
+		cookie   string
 		err      error
 		cleared  int
 	}{
-		"the session of the cookie is over":                        {model.RefreshTokenDeliveryCookie, nil, 1},
-		"it could not be ended: the cookie is needed to try again": {model.RefreshTokenDeliveryCookie, errors.New("away"), 0},
-		"another session is over, named in the body":               {model.RefreshTokenDeliveryBody, nil, 0},
+		"the session of the cookie is over":                        {model.RefreshTokenDeliveryCookie, "its", nil, 1},
+		"nobody has a cookie, and it goes all the same":            {model.RefreshTokenDeliveryCookie, "", nil, 1},
+		"a session is over, named in the body, and no cookie came": {model.RefreshTokenDeliveryBody, "", nil, 1},
+		"it could not be ended: the cookie is needed to try again": {model.RefreshTokenDeliveryCookie, "its", errors.New("away"), 0},
+		"another session is over, named in the body":               {model.RefreshTokenDeliveryBody, "another", nil, 0},
 	} {
 		s := &slot{}
-		if done := signedOut(&reqctx.Request{Cookies: s}, test.delivery, test.err); done != (test.err == nil) || s.cleared != test.cleared || s.set != 0 {
+		if done := signedOut(&reqctx.Request{Cookies: s, Refresh: token.NewSecret(test.cookie)}, test.delivery, test.err); done != (test.err == nil) || s.cleared != test.cleared || s.set != 0 {
 			t.Errorf("%s: done %t, %+v", reason, done, s)
 		}
 	}
