@@ -148,7 +148,7 @@ func (s *Service) check(ctx context.Context, email, plain string) (user.User, er
 		s.events.Record(ctx, fail)
 		return user.User{}, ErrInvalidCredentials
 	}
-	if !u.DisabledAt.IsZero() {
+	if u.Disabled() {
 		fail.Reason = "account disabled"
 		s.events.Record(ctx, fail)
 		return user.User{}, ErrDisabled
