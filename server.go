@@ -43,6 +43,9 @@ const (
 	version       = "0.1.0"
 	serviceName   = "latchkey"
 	shutdownGrace = 10 * time.Second
+	// A database that is silent must not hold a start for ever; a migration may take its time.
+	startTimeout   = 30 * time.Second
+	migrateTimeout = 30 * time.Minute
 )
 
 func main() {
@@ -104,7 +107,9 @@ func run(ctx context.Context, args, environ []string, stdin *os.File, stdout, st
 	if command.Name == "serve" {
 		return serve(ctx, cfg, log, events, stdout)
 	}
-	db, master, err := open(ctx, cfg, log)
+	starting, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	db, master, err := open(starting, cfg, log)
 	if err != nil {
 		return err
 	}
@@ -112,7 +117,7 @@ func run(ctx context.Context, args, environ []string, stdin *os.File, stdout, st
 	if migration, ok := strings.CutPrefix(command.Name, "migrate "); ok {
 		return migrate(ctx, db, migration, stdout)
 	}
-	if _, err := db.Migrate(ctx); err != nil {
+	if err := migrateUp(ctx, db); err != nil {
 		return err
 	}
 	switch command.Name {
@@ -154,15 +159,19 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, events *eve
 	if cfg.PublicURL == "" {
 		cfg.PublicURL = "http://localhost:" + strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
 	}
-	db, master, err := open(ctx, cfg, log)
+	starting, cancelStart := context.WithTimeout(ctx, startTimeout)
+	defer cancelStart()
+	db, master, err := open(starting, cfg, log)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	if _, err := db.Migrate(ctx); err != nil {
+	if err := migrateUp(ctx, db); err != nil {
 		return err
 	}
-	a, err := wire(ctx, cfg, master, db, log, events)
+	wiring, cancelWire := context.WithTimeout(ctx, startTimeout)
+	defer cancelWire()
+	a, err := wire(wiring, cfg, master, db, log, events)
 	if err != nil {
 		return err
 	}
@@ -278,9 +287,20 @@ func wire(ctx context.Context, cfg config.Config, master token.Master, db *store
 	}
 	return &app{
 		handler: httpserver.New(httpserver.API{Handler: api, Refuse: graph.Refuse, Crashed: graph.RefuseInternal},
-			sessions, keys, db, log, edge),
+			sessions, keys, readiness{db, sessions}, log, edge),
 		keys: keys, sessions: sessions, close: closeLimiter,
 	}, nil
+}
+
+// readiness asks for everything that a guarded field needs.
+type readiness struct {
+	db       *store.DB
+	sessions *session.Service
+}
+
+// Ping implements httpserver.Database.
+func (r readiness) Ping(ctx context.Context) error {
+	return errors.Join(r.sessions.Fresh(), r.db.Ping(ctx))
 }
 
 func newLimiter(ctx context.Context, cfg config.Config, master token.Master, log *slog.Logger) (*ratelimit.Limiter, func(), error) {
@@ -332,6 +352,13 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (*store.DB, 
 	return db, master, nil
 }
 
+func migrateUp(ctx context.Context, db *store.DB) error {
+	ctx, cancel := context.WithTimeout(ctx, migrateTimeout)
+	defer cancel()
+	_, err := db.Migrate(ctx)
+	return err
+}
+
 func migrate(ctx context.Context, db *store.DB, command string, stdout io.Writer) error {
 	switch command {
 	case "up":
@@ -379,19 +406,19 @@ func createUser(ctx context.Context, cfg config.Config, command config.Command, 
 	return err
 }
 
-// readPassword asks a person without echo, or reads one line from a pipe.
+// readPassword asks a person without echo, or reads one line from a pipe. Nothing interrupts
+// the reading, so an interrupt ends the program, with the echo back.
 func readPassword(ctx context.Context, stdin *os.File, stderr io.Writer) (token.Secret, error) {
-	if fd := int(stdin.Fd()); term.IsTerminal(fd) {
-		// Nothing interrupts the reading, so an interrupt ends the program, with the echo back.
-		state, err := term.GetState(fd)
-		if err != nil {
-			return token.Secret{}, err
-		}
-		stop := context.AfterFunc(ctx, func() {
+	fd := int(stdin.Fd())
+	state, terminalErr := term.GetState(fd)
+	stop := context.AfterFunc(ctx, func() {
+		if terminalErr == nil {
 			_ = term.Restore(fd, state)
-			os.Exit(1)
-		})
-		defer stop()
+		}
+		os.Exit(1)
+	})
+	defer stop()
+	if terminalErr == nil {
 		fmt.Fprint(stderr, "Password: ")
 		typed, err := term.ReadPassword(fd)
 		fmt.Fprintln(stderr)

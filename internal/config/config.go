@@ -150,7 +150,7 @@ func Parse(args, environ []string, stdout, stderr io.Writer) (Config, Command, e
 		for _, name := range cli.User.Create.Role {
 			role, err := user.ParseRole(name)
 			if err != nil {
-				c.mistakes = append(c.mistakes, fmt.Sprintf("--role: %q is no role", name))
+				c.mistakes = append(c.mistakes, fmt.Sprintf("--role: %q is no role", shown(name)))
 			}
 			command.Roles = append(command.Roles, role)
 		}

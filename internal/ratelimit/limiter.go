@@ -50,7 +50,7 @@ type Config struct {
 //
 // Charges are counted by ulule/limiter in fixed windows, opened by the first
 // charge of a key: around the end of a window up to twice the limit can pass.
-// A refused charge counts too, but never makes a window longer.
+// A refused charge is given back, and never makes a window longer.
 type Limiter struct {
 	secret  []byte
 	local   *memory
@@ -122,7 +122,7 @@ type Reservation struct {
 // Reserve charges one unit of each limit, before the work: each charge is
 // atomic, also between replicas, and of any number of calls at once no more than
 // the limit succeed. It stops at the first limit that is reached and returns an
-// *Error; what was charged until then stays charged, the refused unit included.
+// *Error; what was charged until then stays charged, the refused unit excepted.
 // Put the limits of an address before those of an account.
 //
 // A store that fails is no error: the charge is counted in this process instead
@@ -144,6 +144,9 @@ func (l *Limiter) Reserve(ctx context.Context, charges ...Charge) (*Reservation,
 	for _, c := range charges {
 		t := l.charge(ctx, l.name(c), c.Rate)
 		if t.count > t.rate.Limit {
+			// Kept, it would stand for an attempt that nobody made: once the admitted ones are
+			// refunded, the counter would still be full.
+			(&Reservation{limiter: l, taken: []tally{t}}).Refund(ctx)
 			return nil, &Error{RetryAfter: retryAfter(time.Until(t.ends), c.Rate.Period), Bucket: c.Bucket}
 		}
 		r.taken = append(r.taken, t)

@@ -199,6 +199,31 @@ func TestRefund(t *testing.T) {
 	mustReach(t, l, c)
 }
 
+// A whole office that logs in at the same moment with right passwords is let in again as soon
+// as the first ones are through.
+func TestRefusedUnitsAreGivenBack(t *testing.T) {
+	givenBack(t, newTest(t, nil, Config{}))
+}
+
+func givenBack(t *testing.T, l *Limiter) {
+	t.Helper()
+	c := own(t, login)
+	var admitted []*Reservation
+	for range login.Limit {
+		admitted = append(admitted, mustReserve(t, l, c))
+	}
+	for range 20 {
+		mustReach(t, l, c)
+	}
+	for _, r := range admitted {
+		r.Refund(t.Context())
+	}
+	for range login.Limit {
+		mustReserve(t, l, c)
+	}
+	mustReach(t, l, c)
+}
+
 func TestRefundOutlivesTheContext(t *testing.T) {
 	l := newTest(t, nil, Config{})
 	c := Charge{"login", "a", Rate{1, time.Minute}}

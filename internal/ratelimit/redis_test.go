@@ -298,3 +298,7 @@ func BenchmarkReserveRedis(b *testing.B) {
 		}
 	}
 }
+
+func TestRedisRefusedUnitsAreGivenBack(t *testing.T) {
+	givenBack(t, newShared(t, openTestRedis(t, "")))
+}

@@ -225,14 +225,22 @@ func (s *Service) Authenticate(accessToken string) (Principal, error) {
 	if s.ended.has(a.SessionID) {
 		return Principal{}, ErrRevoked
 	}
-	if s.ended.age() > maxViewAge {
-		return Principal{}, ErrUncertain
+	if err := s.Fresh(); err != nil {
+		return Principal{}, err
 	}
 	roles := make([]user.Role, len(a.Roles))
 	for i, r := range a.Roles {
 		roles[i] = user.Role(r)
 	}
 	return Principal{UserID: a.UserID, SessionID: a.SessionID, Roles: roles, AuthTime: a.AuthTime}, nil
+}
+
+// Fresh answers ErrUncertain while Authenticate would.
+func (s *Service) Fresh() error {
+	if s.ended.age() > maxViewAge {
+		return ErrUncertain
+	}
+	return nil
 }
 
 // Refresh exchanges a refresh token for a new grant. Errors: ErrEnded (as *EndedError),

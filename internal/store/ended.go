@@ -43,12 +43,14 @@ func (db *DB) ListenEnded(ctx context.Context, listening func(), ended func(uuid
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	conn, err := pgx.ConnectConfig(ctx, db.pool.ConnConfig.Copy())
+	opening, cancel := context.WithTimeout(ctx, silence)
+	defer cancel()
+	conn, err := pgx.ConnectConfig(opening, db.pool.ConnConfig.Copy())
 	if err != nil {
 		return wrap("listen", err)
 	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	if _, err := conn.Exec(ctx, "LISTEN "+endedChannel); err != nil {
+	defer func() { go func() { _ = conn.Close(context.WithoutCancel(ctx)) }() }() // may wait for a silent peer
+	if _, err := conn.Exec(opening, "LISTEN "+endedChannel); err != nil {
 		return wrap("listen", err)
 	}
 	listening()
@@ -60,11 +62,9 @@ func (db *DB) ListenEnded(ctx context.Context, listening func(), ended func(uuid
 		if notification == nil {
 			continue
 		}
-		id, err := uuid.Parse(notification.Payload)
-		if err != nil {
-			return wrap("listen", err)
+		if id, err := uuid.Parse(notification.Payload); err == nil {
+			ended(id) // anything else is not of ours
 		}
-		ended(id)
 	}
 }
 

@@ -126,10 +126,12 @@ func (db *DB) exclusive(ctx context.Context) (conn *bun.DB, unlock func(), err e
 	}
 	conn = bun.NewDB(stdlib.OpenDBFromPool(pool), pgdialect.New())
 	if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock(?)", int64(migrationLock)); err != nil {
-		pool.Close()
+		go pool.Close()
 		return nil, nil, err
 	}
-	return conn, pool.Close, nil // Postgres frees the lock with the connection
+	// Postgres frees the lock with the connection. Nobody waits for that: it takes long if the
+	// peer is silent.
+	return conn, func() { go pool.Close() }, nil
 }
 
 // lockFile waits until no other process holds a file, and holds it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -28,6 +29,7 @@ func OpenPostgres(ctx context.Context, databaseURL string) (*DB, error) {
 	if !strings.Contains(databaseURL, "pool_max_conns") {
 		cfg.MaxConns = defaultMaxConns
 	}
+	cfg.PingTimeout = time.Second // of a pooled connection that may have died without a word
 	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
 		cfg.ConnConfig.RuntimeParams["application_name"] = "latchkey"
 	}
@@ -40,8 +42,7 @@ func OpenPostgres(ctx context.Context, databaseURL string) (*DB, error) {
 	db := &DB{read: bunDB, write: bunDB, postgres: true, pool: cfg,
 		location: fmt.Sprintf("Postgres %s at %s:%d", c.Database, c.Host, c.Port)}
 	if err := db.Ping(ctx); err != nil {
-		_ = bunDB.Close()
-		pool.Close()
+		go pool.Close() // which waits long for a peer that is silent
 		return nil, fmt.Errorf("store: cannot connect to Postgres: %w", err)
 	}
 	db.rotate = db.rotateSQL()
