@@ -220,6 +220,41 @@ func TestReplicasLearnOfEnds(t *testing.T) {
 	}
 }
 
+// to verify an access token reads nothing from the database.
+func TestVerifyingReadsNothing(t *testing.T) {
+	needPostgres(t)
+	processes, db := replicas(t, "postgres", 1)
+	if _, err := db.Query("CREATE EXTENSION pg_stat_statements"); err != nil {
+		t.Skipf("needs pg_stat_statements: %v", err)
+	}
+	statements := func() int {
+		out, err := db.Query("SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())")
+		if err != nil {
+			t.Skipf("needs pg_stat_statements to be preloaded: %v", err)
+		}
+		n, err := strconv.Atoi(strings.TrimSpace(out))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	ada := &client{cookies: map[string]string{}}
+	if _, codes := ask(t, ada, processes[0], signUpBody, map[string]any{"e": "ada@example.com"}); len(codes) > 0 {
+		t.Fatal(codes)
+	}
+	const requests = 500
+	before := statements()
+	for range requests {
+		if _, codes := ask(t, ada, processes[0], "{ __typename }", nil); len(codes) > 0 {
+			t.Fatal(codes)
+		}
+	}
+	// What remains is the look every five seconds at what has ended, and our own two questions.
+	if n := statements() - before; n > requests/10 {
+		t.Errorf("%d statements for %d requests", n, requests)
+	}
+}
+
 // sign-ups that race for one address make one user, and nobody gets an error of ours.
 func TestReplicasSignUpRace(t *testing.T) {
 	needPostgres(t)
