@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -111,14 +112,22 @@ func announce() {
 	if len(missing) == 0 {
 		return
 	}
+	slices.Sort(missing)
 	line := "left out: tests with " + strings.Join(missing, ", ") + " (make test runs them all)\n"
-	fmt.Fprint(os.Stderr, line)
-	// `go test ./...` hides what a passing package prints; a person at a terminal is told all
-	// the same.
-	if tty, err := os.OpenFile("/dev/tty", os.O_WRONLY, 0); err == nil {
-		_, _ = tty.WriteString(line)
-		_ = tty.Close()
+	_, _ = io.WriteString(goCommand(), line)
+}
+
+// goCommand is the standard error of the go command that runs us: `go test ./...` hides what a
+// passing package prints. A file is left alone, because two would write over each other in it.
+func goCommand() io.Writer {
+	out, err := os.OpenFile(fmt.Sprintf("/proc/%d/fd/2", os.Getppid()), os.O_WRONLY, 0)
+	if err != nil {
+		return os.Stderr
 	}
+	if info, err := out.Stat(); err != nil || info.Mode().IsRegular() {
+		return os.Stderr
+	}
+	return out
 }
 
 // testscript's own stop ends a scenario in the middle, as passed; it wins over a command of
