@@ -125,7 +125,9 @@ func translate(ctx context.Context, log *slog.Logger, reasons bool, out *gqlerro
 		set(out, row.public)
 		switch row.code {
 		case model.ErrorCodeOverloaded:
-			log.WarnContext(ctx, "request shed", "error", err)
+			if row.err == context.DeadlineExceeded { // the others say all in the request's line
+				log.WarnContext(ctx, "request timed out", "error", err)
+			}
 			out.Extensions["retryAfter"] = seconds(overloadedFor)
 		case model.ErrorCodeEmailTaken:
 			out.Extensions["fields"] = fields([]input.Mistake{{Field: "email", Code: input.Code(row.code), Message: row.message}})

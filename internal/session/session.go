@@ -261,33 +261,29 @@ func (s *Service) Refresh(ctx context.Context, presented token.Secret) (Grant, e
 	if err != nil {
 		return Grant{}, fmt.Errorf("session: refresh: %w", err)
 	}
-	e := event.Event{UserID: r.User.ID, SessionID: old.SessionID}
+	tell := func(name event.Name, reason string) {
+		s.events.Record(ctx, event.Event{Name: name, UserID: r.User.ID, SessionID: old.SessionID, Reason: reason})
+	}
 	switch r.Outcome {
 	case Rotated:
-		e.Name = event.Refreshed
+		tell(event.Refreshed, "")
 	case Repeated, Unchanged:
-		e.Name, e.Reason = event.RefreshRepeated, fmt.Sprintf("%d ms after the rotation", r.Age.Milliseconds())
+		tell(event.RefreshRepeated, fmt.Sprintf("%d ms after the rotation", r.Age.Milliseconds()))
 	case Throttled:
-		e.Name, e.Reason = event.RefreshFailed, "repeated too often"
-	case Reused:
-		e.Name, e.Reason = event.RefreshReused, fmt.Sprintf("generation %d of %d", old.Generation, r.Generation)
-		s.ended.add(old.SessionID)
-	default:
-		e.Name, e.Reason = event.RefreshFailed, string(r.Reason)
-	}
-	s.events.Record(ctx, e)
-	switch r.Outcome {
-	case Rotated, Repeated, Unchanged:
-		current := token.Refresh{SessionID: old.SessionID, Generation: r.Generation, Random: old.Random}
-		g, err := s.grant(r.User, r.AuthTime, current, r.TTL)
-		g.Unchanged = r.Outcome == Unchanged
-		return g, err
-	case Throttled:
+		tell(event.RefreshFailed, "repeated too often")
 		return Grant{}, &ratelimit.Error{RetryAfter: max(r.Wait, time.Second)}
 	case Reused:
+		s.ended.add(old.SessionID)
+		tell(event.RefreshReused, fmt.Sprintf("generation %d of %d", old.Generation, r.Generation))
 		return Grant{}, &EndedError{EndedByReuse}
+	default:
+		tell(event.RefreshFailed, string(r.Reason))
+		return Grant{}, &EndedError{r.Reason}
 	}
-	return Grant{}, &EndedError{r.Reason}
+	current := token.Refresh{SessionID: old.SessionID, Generation: r.Generation, Random: old.Random}
+	g, err := s.grant(r.User, r.AuthTime, current, r.TTL)
+	g.Unchanged = r.Outcome == Unchanged
+	return g, err
 }
 
 // Logout ends the session of a refresh token and the session of a principal; usually they are
@@ -382,8 +378,8 @@ func (s *Service) Run(ctx context.Context, log *slog.Logger) {
 	work.Wait()
 }
 
-// repeat does something now and every interval. A round is bounded, so that a connection that went
-// dead silently costs one round and not all that follow.
+// repeat does something now and every interval. A round is bounded, so that a connection that
+// went dead silently costs one round and not all that follow.
 func repeat(ctx context.Context, log *slog.Logger, interval time.Duration, round func(context.Context) error) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()

@@ -90,8 +90,9 @@ func (db *DB) rotateSQL() string {
 		WHERE sessions.id = $1 AND sessions.secret_hash = $2 AND sessions.ended_at IS NULL
 			AND sessions.expires_at > {now} AND sessions.last_used_at > {ago $5}
 			AND ` + column("id") + ` = sessions.user_id AND ` + column("disabled_at") + ` IS NULL
-		RETURNING ` + db.tell("sessions.ended_at IS NOT NULL", "sessions.id") + ` sessions.generation, sessions.issued_at, sessions.handed_out_at, sessions.repeats, sessions.authenticated_at,
-			sessions.expires_at, sessions.ended_at, {now} AS now, sessions.user_id, ` +
+		RETURNING ` + db.tell("sessions.ended_at IS NOT NULL", "sessions.id") + `
+			sessions.generation, sessions.issued_at, sessions.handed_out_at, sessions.repeats,
+			sessions.authenticated_at, sessions.expires_at, sessions.ended_at, {now} AS now, sessions.user_id, ` +
 		column("email") + ` AS email, ` + column("email_verified_at") + ` AS email_verified_at, ` +
 		column("name") + ` AS name, ` + column("roles") + ` AS roles, ` + column("created_at") + ` AS user_created_at`
 	return db.sql(strings.NewReplacer("{rotates}", rotates, "{repeats}", repeats, "{early}", early).Replace(text))

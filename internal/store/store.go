@@ -1,7 +1,7 @@
 // Package store keeps users, sessions and signing keys in Postgres or SQLite.
 //
-// One exported method is one act: what it writes, it writes in one transaction. Every instant comes from the database's clock, so
-// that replicas whose clocks disagree decide alike.
+// One exported method is one act: what it writes, it writes in one transaction. Every instant
+// comes from the database's clock, so that replicas whose clocks disagree decide alike.
 package store
 
 import (
@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -114,5 +113,3 @@ func wrap(act string, err error) error {
 	}
 	return fmt.Errorf("store: %s: %w", act, err)
 }
-
-func words(list string) []string { return strings.Fields(list) }

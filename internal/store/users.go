@@ -31,7 +31,7 @@ func (r userRow) user() user.User {
 		ID: r.ID, Email: r.Email, EmailVerified: !r.EmailVerifiedAt.IsZero(), Name: r.Name,
 		CreatedAt: r.CreatedAt.UTC(), DisabledAt: r.DisabledAt.UTC(),
 	}
-	for _, role := range words(r.Roles) {
+	for _, role := range strings.Fields(r.Roles) {
 		u.Roles = append(u.Roles, user.Role(role))
 	}
 	return u
