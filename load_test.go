@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -12,6 +13,10 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"latchkey/internal/session"
+	"latchkey/internal/store/storetest"
+	"latchkey/internal/token"
 )
 
 func serveAlone(t *testing.T, extra ...string) *process {
@@ -73,6 +78,29 @@ func TestOverload(t *testing.T) {
 	}
 	if overloaded.status != http.StatusOK || overloaded.header.Get("Retry-After") == "" || !strings.Contains(string(overloaded.body), `"retryAfter":`) {
 		t.Errorf("OVERLOADED: %d, %v, %s", overloaded.status, overloaded.header, overloaded.body)
+	}
+}
+
+// R-87, R-88: a server that cannot tell which sessions have ended is not ready.
+func TestReadiness(t *testing.T) {
+	t.Parallel()
+	db := storetest.New(t, "sqlite")
+	sessions := session.New(db, db, nil, token.RefreshCodec{}, nil, session.Config{})
+	ready := readiness{db.DB, sessions}
+	if err := ready.Ping(t.Context()); !errors.Is(err, session.ErrUncertain) {
+		t.Errorf("before the first look: %v", err)
+	}
+	if err := sessions.LoadEnded(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := ready.Ping(t.Context()); err != nil {
+		t.Errorf("after it: %v", err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := ready.Ping(t.Context()); err == nil {
+		t.Error("ready without a database")
 	}
 }
 
