@@ -16,7 +16,6 @@ import (
 
 	"latchkey/internal/session"
 	"latchkey/internal/store/storetest"
-	"latchkey/internal/token"
 )
 
 func serveAlone(t *testing.T, extra ...string) *process {
@@ -85,21 +84,21 @@ func TestOverload(t *testing.T) {
 func TestReadiness(t *testing.T) {
 	t.Parallel()
 	db := storetest.New(t, "sqlite")
-	sessions := session.New(db, db, nil, token.RefreshCodec{}, nil, session.Config{})
-	ready := readiness{db.DB, sessions}
-	if err := ready.Ping(t.Context()); !errors.Is(err, session.ErrUncertain) {
+	sessions := session.New(db, session.Tokens{}, nil, session.Config{})
+	ready := about{sessions: sessions, db: db.DB}
+	if err := ready.Ready(t.Context()); !errors.Is(err, session.ErrUncertain) {
 		t.Errorf("before the first look: %v", err)
 	}
 	if err := sessions.LoadEnded(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := ready.Ping(t.Context()); err != nil {
+	if err := ready.Ready(t.Context()); err != nil {
 		t.Errorf("after it: %v", err)
 	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := ready.Ping(t.Context()); err == nil {
+	if err := ready.Ready(t.Context()); err == nil {
 		t.Error("ready without a database")
 	}
 }

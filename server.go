@@ -2,7 +2,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -16,10 +15,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"text/tabwriter"
 	"time"
-
-	"golang.org/x/term"
 
 	"latchkey/graph"
 	"latchkey/internal/config"
@@ -107,32 +103,7 @@ func run(ctx context.Context, args, environ []string, stdin *os.File, stdout, st
 	if command.Name == "serve" {
 		return serve(ctx, cfg, log, events, stdout)
 	}
-	starting, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	db, master, err := open(starting, cfg, log)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
-	if migration, ok := strings.CutPrefix(command.Name, "migrate "); ok {
-		return migrate(ctx, db, migration, stdout)
-	}
-	if err := migrateUp(ctx, db); err != nil {
-		return err
-	}
-	switch command.Name {
-	case "user create":
-		plain, err := readPassword(ctx, stdin, stderr)
-		if err != nil {
-			return err
-		}
-		return createUser(ctx, cfg, command, plain, db, events, stdout)
-	case "user list":
-		return listUsers(ctx, db, stdout)
-	case "keys rotate":
-		return rotateKeys(ctx, cfg, master, db, events, stdout)
-	}
-	return fmt.Errorf("unknown command %q", command.Name)
+	return manage(ctx, cfg, command, stdio{stdin, stdout, stderr}, log, events)
 }
 
 func newLog(w io.Writer, cfg config.Config, level slog.Level) *slog.Logger {
@@ -259,7 +230,7 @@ func wire(ctx context.Context, cfg config.Config, master token.Master, db *store
 	if err != nil {
 		return nil, err
 	}
-	sessions := session.New(db, db, issuer, token.NewRefreshCodec(master), events, session.Config{
+	sessions := session.New(db, session.Tokens{Access: issuer, Refresh: token.NewRefreshCodec(master)}, events, session.Config{
 		Grace: cfg.RefreshGrace, IdleTTL: cfg.RefreshIdleTTL, TTL: cfg.RefreshTTL,
 	})
 	if err := sessions.LoadEnded(ctx); err != nil {
@@ -287,20 +258,21 @@ func wire(ctx context.Context, cfg config.Config, master token.Master, db *store
 	}
 	return &app{
 		handler: httpserver.New(httpserver.API{Handler: api, Refuse: graph.Refuse, Crashed: graph.RefuseInternal},
-			sessions, keys, readiness{db, sessions}, log, edge),
+			sessions, about{keys, sessions, db}, log, edge),
 		keys: keys, sessions: sessions, close: closeLimiter,
 	}, nil
 }
 
-// readiness asks for everything that a guarded field needs.
-type readiness struct {
-	db       *store.DB
+// about is what the server tells of itself.
+type about struct {
+	*token.Keyring
 	sessions *session.Service
+	db       *store.DB
 }
 
-// Ping implements httpserver.Database.
-func (r readiness) Ping(ctx context.Context) error {
-	return errors.Join(r.sessions.Fresh(), r.db.Ping(ctx))
+// Ready asks for everything that a guarded field needs.
+func (a about) Ready(ctx context.Context) error {
+	return errors.Join(a.sessions.Fresh(), a.db.Ping(ctx))
 }
 
 func newLimiter(ctx context.Context, cfg config.Config, master token.Master, log *slog.Logger) (*ratelimit.Limiter, func(), error) {
@@ -356,109 +328,5 @@ func migrateUp(ctx context.Context, db *store.DB) error {
 	ctx, cancel := context.WithTimeout(ctx, migrateTimeout)
 	defer cancel()
 	_, err := db.Migrate(ctx)
-	return err
-}
-
-func migrate(ctx context.Context, db *store.DB, command string, stdout io.Writer) error {
-	switch command {
-	case "up":
-		steps, err := db.Migrate(ctx)
-		for _, step := range steps {
-			fmt.Fprintln(stdout, "applied", step.Name)
-		}
-		if err == nil && len(steps) == 0 {
-			fmt.Fprintln(stdout, "nothing to do")
-		}
-		return err
-	case "down":
-		step, err := db.Rollback(ctx)
-		if err == nil && step.Name == "" {
-			fmt.Fprintln(stdout, "nothing to undo")
-		} else if err == nil {
-			fmt.Fprintln(stdout, "undone", step.Name)
-		}
-		return err
-	}
-	steps, err := db.Migrations(ctx)
-	for _, step := range steps {
-		state := "pending"
-		if !step.AppliedAt.IsZero() {
-			state = "applied " + step.AppliedAt.Format(time.RFC3339)
-		}
-		fmt.Fprintf(stdout, "%s  %s\n", step.Name, state)
-	}
-	return err
-}
-
-func createUser(ctx context.Context, cfg config.Config, command config.Command, plain token.Secret, db *store.DB, events *event.Log, stdout io.Writer) error {
-	hasher, err := password.New(cfg.Argon2)
-	if err != nil {
-		return err
-	}
-	accounts := signup.New(db, hasher, nil, nil, events, signup.Config{Password: cfg.Password, Service: serviceName})
-	u, err := accounts.Register(ctx, signup.Input{
-		Email: command.Email, Password: plain.Reveal(), Name: command.Label, Roles: command.Roles,
-	})
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintln(stdout, "created", u.ID, u.Email)
-	return err
-}
-
-// readPassword asks a person without echo, or reads one line from a pipe. Nothing interrupts
-// the reading, so an interrupt ends the program, with the echo back.
-func readPassword(ctx context.Context, stdin *os.File, stderr io.Writer) (token.Secret, error) {
-	fd := int(stdin.Fd())
-	state, terminalErr := term.GetState(fd)
-	stop := context.AfterFunc(ctx, func() {
-		if terminalErr == nil {
-			_ = term.Restore(fd, state)
-		}
-		os.Exit(1)
-	})
-	defer stop()
-	if terminalErr == nil {
-		fmt.Fprint(stderr, "Password: ")
-		typed, err := term.ReadPassword(fd)
-		fmt.Fprintln(stderr)
-		return token.NewSecret(string(typed)), err
-	}
-	line, err := bufio.NewReader(io.LimitReader(stdin, 4<<10)).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return token.Secret{}, fmt.Errorf("cannot read the password from standard input: %w", err)
-	}
-	return token.NewSecret(strings.TrimRight(line, "\r\n")), nil
-}
-
-func listUsers(ctx context.Context, db *store.DB, stdout io.Writer) error {
-	const page = 500
-	out := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(out, "ID\tEMAIL\tROLES\tCREATED")
-	for offset := 0; ; offset += page {
-		users, err := db.Users(ctx, offset, page)
-		if err != nil {
-			return err
-		}
-		for _, u := range users {
-			roles := make([]string, len(u.Roles))
-			for i, r := range u.Roles {
-				roles[i] = string(r)
-			}
-			fmt.Fprintf(out, "%s\t%s\t%s\t%s\n", u.ID, u.Email, strings.Join(roles, ","), u.CreatedAt.Format(time.RFC3339))
-		}
-		if len(users) < page {
-			return out.Flush()
-		}
-	}
-}
-
-func rotateKeys(ctx context.Context, cfg config.Config, master token.Master, db *store.DB, events *event.Log, stdout io.Writer) error {
-	rotation, err := token.NewKeyring(db, master, cfg.Algorithm).Rotate(ctx)
-	if err != nil {
-		return err
-	}
-	events.Record(ctx, event.Event{Name: event.KeyRotated, Reason: "kid " + rotation.KeyID})
-	_, err = fmt.Fprintf(stdout, "new signing key %s, published within a minute, used from %s on\n", rotation.KeyID, rotation.ActiveAt.UTC().Format(time.RFC3339))
 	return err
 }

@@ -69,7 +69,7 @@ func newFixture(t testing.TB, cfg HandlerConfig) *fixture {
 	log := slog.New(slog.NewTextHandler(&f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	events := event.NewLog(slog.New(slog.DiscardHandler))
 	logins := login.New(nil, nil, &f.logins, nil, events, login.Config{Pseudonym: func(string) string { return "" }})
-	sessions := session.New(nil, nil, nil, token.RefreshCodec{}, events, session.Config{})
+	sessions := session.New(nil, session.Tokens{}, events, session.Config{})
 	var err error
 	if f.handler, err = NewHandler(NewResolver(f, nil, logins, sessions), log, cfg); err != nil {
 		t.Fatal(err)

@@ -248,7 +248,7 @@ func TestHealthAndReadiness(t *testing.T) {
 			t.Errorf("%s: %d", path, res.StatusCode)
 		}
 	}
-	f.db.err = errAway
+	f.about.err = errAway
 	if res := f.send("GET", "/healthz", ""); res.StatusCode != 200 {
 		t.Errorf("a restart does not bring the database back: %d", res.StatusCode)
 	}

@@ -60,19 +60,16 @@ func (fakeAuth) Authenticate(access string) (session.Principal, error) {
 	return session.Principal{}, token.ErrAccessInvalid
 }
 
-type fakeKeys struct{}
+type fakeAbout struct{ err error }
 
-func (fakeKeys) JWKS() []byte                  { return []byte(`{"keys":[]}`) }
-func (fakeKeys) Algorithms() []token.Algorithm { return []token.Algorithm{token.ES256} }
-
-type fakeDB struct{ err error }
-
-func (f *fakeDB) Ping(context.Context) error { return f.err }
+func (*fakeAbout) JWKS() []byte                  { return []byte(`{"keys":[]}`) }
+func (*fakeAbout) Algorithms() []token.Algorithm { return []token.Algorithm{token.ES256} }
+func (f *fakeAbout) Ready(context.Context) error { return f.err }
 
 // fixture is New with fakes behind it.
 type fixture struct {
 	api     fakeAPI
-	db      fakeDB
+	about   fakeAbout
 	log     bytes.Buffer
 	handler http.Handler
 }
@@ -89,7 +86,7 @@ func newFixture(cfg Config) *fixture {
 		Crashed: func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.WriteString(w, "INTERNAL "+reqctx.From(r.Context()).ID)
 		},
-	}, fakeAuth{}, fakeKeys{}, &f.db, log, cfg)
+	}, fakeAuth{}, &f.about, log, cfg)
 	return f
 }
 

@@ -26,15 +26,13 @@ type Authenticator interface {
 	Authenticate(accessToken string) (session.Principal, error)
 }
 
-// KeySet is what other services verify access tokens with.
-type KeySet interface {
+// About is what the server tells of itself.
+type About interface {
+	// JWKS answers what other services verify access tokens with.
 	JWKS() []byte
 	Algorithms() []token.Algorithm
-}
-
-// Database tells whether the server can do its work.
-type Database interface {
-	Ping(context.Context) error
+	// Ready says why the server cannot do its work, or nil.
+	Ready(context.Context) error
 }
 
 // API is the GraphQL handler with the form that its refusals have.
@@ -57,8 +55,8 @@ type Config struct {
 }
 
 // New assembles all routes.
-func New(api API, auth Authenticator, keys KeySet, db Database, log *slog.Logger, cfg Config) http.Handler {
-	s := &server{api: api, auth: auth, keys: keys, db: db, log: log, cfg: cfg}
+func New(api API, auth Authenticator, about About, log *slog.Logger, cfg Config) http.Handler {
+	s := &server{api: api, auth: auth, about: about, log: log, cfg: cfg}
 	mux := http.NewServeMux()
 	mux.Handle("/graphql", s.graphql())
 	mux.HandleFunc("GET /healthz", s.healthz)
@@ -86,12 +84,11 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 }
 
 type server struct {
-	api  API
-	auth Authenticator
-	keys KeySet
-	db   Database
-	log  *slog.Logger
-	cfg  Config
+	api   API
+	auth  Authenticator
+	about About
+	log   *slog.Logger
+	cfg   Config
 }
 
 // graphql is the chain in front of the API: who may call comes before what is called.

@@ -17,7 +17,7 @@ func (s *server) healthz(w http.ResponseWriter, _ *http.Request) {
 func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 	defer cancel()
-	if err := s.db.Ping(ctx); err != nil {
+	if err := s.about.Ready(ctx); err != nil {
 		s.log.WarnContext(r.Context(), "not ready: the database does not answer", "error", err)
 		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "the database does not answer"})
 		return
@@ -29,7 +29,7 @@ func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
 func (s *server) jwks(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Cache-Control", fmt.Sprintf("public, max-age=%d", int(s.cfg.JWKSMaxAge.Seconds())))
 	w.Header().Set("Content-Type", "application/jwk-set+json")
-	_, _ = w.Write(s.keys.JWKS())
+	_, _ = w.Write(s.about.JWKS())
 }
 
 // discovery is what stock libraries need to find issuer and keys (OpenID Connect Discovery 1.0,
@@ -41,7 +41,7 @@ func (s *server) discovery(w http.ResponseWriter, _ *http.Request) {
 		"jwks_uri":                              s.cfg.PublicURL + "/.well-known/jwks.json",
 		"response_types_supported":              []string{},
 		"subject_types_supported":               []string{"public"},
-		"id_token_signing_alg_values_supported": s.keys.Algorithms(),
+		"id_token_signing_alg_values_supported": s.about.Algorithms(),
 	})
 }
 

@@ -246,7 +246,7 @@ func newService(t *testing.T, db *storetest.Database, master token.Master, cfg s
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	s := session.New(db, db, issuer, token.NewRefreshCodec(master), event.NewLog(log), cfg)
+	s := session.New(db, session.Tokens{Access: issuer, Refresh: token.NewRefreshCodec(master)}, event.NewLog(log), cfg)
 	if err := s.LoadEnded(t.Context()); err != nil {
 		t.Fatal(err)
 	}

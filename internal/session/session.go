@@ -163,6 +163,18 @@ type News interface {
 	ListenEnded(ctx context.Context, listening func(), ended func(uuid.UUID)) error
 }
 
+// Database keeps sessions and tells of their ends.
+type Database interface {
+	Store
+	News
+}
+
+// Tokens makes and checks both kinds.
+type Tokens struct {
+	Access  *token.Issuer
+	Refresh token.RefreshCodec
+}
+
 // Config is the policy. All fields but Grace are required.
 type Config struct {
 	Grace   time.Duration // how long a superseded refresh token is forgiven; 0: never
@@ -175,18 +187,16 @@ const maxRepeats = 100
 
 // Service starts, authenticates, refreshes and ends sessions.
 type Service struct {
-	store   Store
-	news    News
-	issuer  *token.Issuer
-	refresh token.RefreshCodec
-	events  *event.Log
-	cfg     Config
-	ended   endedSet
+	db     Database
+	tokens Tokens
+	events *event.Log
+	cfg    Config
+	ended  endedSet
 }
 
 // New wires a Service.
-func New(store Store, news News, issuer *token.Issuer, refresh token.RefreshCodec, events *event.Log, cfg Config) *Service {
-	return &Service{store: store, news: news, issuer: issuer, refresh: refresh, events: events, cfg: cfg}
+func New(db Database, tokens Tokens, events *event.Log, cfg Config) *Service {
+	return &Service{db: db, tokens: tokens, events: events, cfg: cfg}
 }
 
 // Start makes a new session for a user who has just proved who they are. A refresh token that
@@ -199,10 +209,10 @@ func (s *Service) Start(ctx context.Context, u user.User, c Client, presented to
 	}
 	fresh := token.NewRefresh(id)
 	n := NewSession{ID: id, UserID: u.ID, SecretHash: fresh.SecretHash(), Client: c, TTL: s.cfg.TTL}
-	if old, err := s.refresh.Decode(presented); err == nil {
+	if old, err := s.tokens.Refresh.Decode(presented); err == nil {
 		n.Replaces = old.SessionID
 	}
-	createdAt, err := s.store.CreateSession(ctx, n)
+	createdAt, err := s.db.CreateSession(ctx, n)
 	if err != nil {
 		return Grant{}, fmt.Errorf("session: start: %w", err)
 	}
@@ -218,7 +228,7 @@ func (s *Service) Authenticate(accessToken string) (Principal, error) {
 	if accessToken == "" {
 		return Principal{}, ErrNoToken
 	}
-	a, err := s.issuer.Verify(accessToken)
+	a, err := s.tokens.Access.Verify(accessToken)
 	if err != nil {
 		return Principal{}, err
 	}
@@ -249,12 +259,12 @@ func (s *Service) Refresh(ctx context.Context, presented token.Secret) (Grant, e
 	if presented.Empty() {
 		return Grant{}, &EndedError{TokenMissing}
 	}
-	old, err := s.refresh.Decode(presented)
+	old, err := s.tokens.Refresh.Decode(presented)
 	if err != nil {
 		s.events.Record(ctx, event.Event{Name: event.RefreshFailed, Reason: string(TokenForged)})
 		return Grant{}, &EndedError{TokenForged}
 	}
-	r, err := s.store.RotateSession(ctx, Rotate{
+	r, err := s.db.RotateSession(ctx, Rotate{
 		SessionID: old.SessionID, SecretHash: old.SecretHash(), Generation: old.Generation,
 		Grace: s.cfg.Grace, IdleTTL: s.cfg.IdleTTL, MaxRepeats: maxRepeats,
 	})
@@ -290,14 +300,14 @@ func (s *Service) Refresh(ctx context.Context, presented token.Secret) (Grant, e
 // one. It is no error if there is neither, or if they are over.
 func (s *Service) Logout(ctx context.Context, presented token.Secret, p Principal) error {
 	ids := []uuid.UUID{p.SessionID}
-	if r, err := s.refresh.Decode(presented); err == nil && r.SessionID != p.SessionID {
+	if r, err := s.tokens.Refresh.Decode(presented); err == nil && r.SessionID != p.SessionID {
 		ids = append(ids, r.SessionID)
 	}
 	for _, id := range ids {
 		if id == uuid.Nil {
 			continue
 		}
-		ended, err := s.store.EndSession(ctx, id, EndedByLogout)
+		ended, err := s.db.EndSession(ctx, id, EndedByLogout)
 		if err != nil {
 			return fmt.Errorf("session: log out: %w", err)
 		}
@@ -316,7 +326,7 @@ func (s *Service) Logout(ctx context.Context, presented token.Secret, p Principa
 // RevokeAll ends every session of a user and answers how many there were. The session of a
 // refresh token that came along ends too, whosever it is: its cookie is about to go.
 func (s *Service) RevokeAll(ctx context.Context, userID uuid.UUID, presented token.Secret) (int, error) {
-	ids, alive, err := s.store.EndSessionsOf(ctx, userID, EndedByRevokeAll, s.cfg.IdleTTL)
+	ids, alive, err := s.db.EndSessionsOf(ctx, userID, EndedByRevokeAll, s.cfg.IdleTTL)
 	if err != nil {
 		return 0, fmt.Errorf("session: revoke all: %w", err)
 	}
@@ -330,7 +340,7 @@ func (s *Service) grant(u user.User, authTime time.Time, r token.Refresh, ttl ti
 	for i, role := range u.Roles {
 		roles[i] = string(role)
 	}
-	access, lifetime, err := s.issuer.Issue(token.Access{
+	access, lifetime, err := s.tokens.Access.Issue(token.Access{
 		UserID: u.ID, SessionID: r.SessionID, Roles: roles, AuthTime: authTime,
 	})
 	if err != nil {
@@ -338,7 +348,7 @@ func (s *Service) grant(u user.User, authTime time.Time, r token.Refresh, ttl ti
 	}
 	return Grant{
 		User: u, SessionID: r.SessionID, Access: access, AccessTTL: lifetime,
-		Refresh: s.refresh.Encode(r), RefreshTTL: ttl,
+		Refresh: s.tokens.Refresh.Encode(r), RefreshTTL: ttl,
 	}, nil
 }
 
@@ -358,7 +368,7 @@ const (
 // before the first Authenticate.
 func (s *Service) LoadEnded(ctx context.Context) error {
 	asked := time.Now()
-	ids, err := s.news.EndedSessions(ctx, token.MaxAccessLife)
+	ids, err := s.db.EndedSessions(ctx, token.MaxAccessLife)
 	if err != nil {
 		return fmt.Errorf("session: read ended sessions: %w", err)
 	}
@@ -400,7 +410,7 @@ func repeat(ctx context.Context, log *slog.Logger, interval time.Duration, round
 // listen keeps a connection that hears of ended sessions as they end.
 func (s *Service) listen(ctx context.Context, log *slog.Logger) {
 	for ctx.Err() == nil {
-		err := s.news.ListenEnded(ctx, func() {
+		err := s.db.ListenEnded(ctx, func() {
 			// What ended while nobody listened.
 			bounded, cancel := context.WithTimeout(ctx, reloadInterval)
 			defer cancel()
@@ -426,7 +436,7 @@ func (s *Service) reload(ctx context.Context) error {
 
 func (s *Service) deleteDead(ctx context.Context) error {
 	for {
-		n, err := s.store.DeleteDeadSessions(ctx, deadFor, cleanupBatch)
+		n, err := s.db.DeleteDeadSessions(ctx, deadFor, cleanupBatch)
 		if err != nil {
 			return fmt.Errorf("session: delete dead sessions: %w", err)
 		}

@@ -23,11 +23,10 @@ import (
 
 // Who uses the database, and for what.
 var (
-	_ session.Store  = (*DB)(nil)
-	_ session.News   = (*DB)(nil)
-	_ login.Store    = (*DB)(nil)
-	_ signup.Store   = (*DB)(nil)
-	_ token.KeyStore = (*DB)(nil)
+	_ session.Database = (*DB)(nil)
+	_ login.Store      = (*DB)(nil)
+	_ signup.Store     = (*DB)(nil)
+	_ token.KeyStore   = (*DB)(nil)
 )
 
 // DB is an open database.
