@@ -84,7 +84,7 @@ func checkReveals(tree archTree) []string {
 		"graph/payload.go authPayload: g.Refresh":       "the client's refresh token, with delivery BODY",
 		"internal/httpserver/cookie.go Set: refresh":    "the client's refresh token, in the cookie",
 		"internal/datadir/datadir.go writeOnce: secret": "the generated master secret, into its file",
-		"commands.go createUser: plain":                   "the typed password, to be hashed",
+		"commands.go createUser: plain":                 "the typed password, to be hashed",
 	}.compare(found, "reveals a secret")
 }
 

@@ -26,6 +26,10 @@ const (
 	RefreshReused    Name = "refresh.reused"
 	LoggedOut        Name = "logout.succeeded"
 	AllRevoked       Name = "sessions.revoked"
+	SessionRevoked   Name = "session.revoked"
+	SessionCapped    Name = "session.capped"
+	UserDisabled     Name = "user.disabled"
+	UserEnabled      Name = "user.enabled"
 	KeyRotated       Name = "key.rotated"
 	Started          Name = "server.started"
 )

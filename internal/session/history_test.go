@@ -128,7 +128,7 @@ func (w *world) pass(d int) {
 func (w *world) serve(who string, presented token.Secret) (answer token.Secret, setsCookie bool, err error) {
 	generation := w.generation(presented)
 	at, superseded := w.supersededAt[generation]
-	g, err := w.sessions.Refresh(w.t.Context(), presented)
+	g, err := w.sessions.Refresh(w.t.Context(), presented, session.Client{})
 	if err != nil {
 		if !errors.Is(err, session.ErrEnded) {
 			w.fail("%s: %v", who, err)
@@ -220,7 +220,7 @@ func newWorld(t *testing.T, rt *rapid.T, db *storetest.Database, net network) *w
 	}
 	db.Exec(t, "DELETE FROM users")
 	db.Exec(t, "DELETE FROM signing_keys")
-	sessions := newService(t, db, master, session.Config{Grace: historyGrace * time.Second, IdleTTL: 7 * 24 * time.Hour, TTL: 30 * 24 * time.Hour})
+	sessions := newService(t, db, master, session.Config{Grace: historyGrace * time.Second, IdleTTL: 7 * 24 * time.Hour, TTL: 30 * 24 * time.Hour, Max: 50})
 	u, err := db.CreateUser(t.Context(), user.User{ID: uuid.New(), Email: "ada@example.com", Roles: []user.Role{user.RoleUser}}, "")
 	if err != nil {
 		t.Fatal(err)
