@@ -164,7 +164,7 @@ func listUsers(ctx context.Context, db *store.DB, stdout io.Writer) error {
 func disableUser(ctx context.Context, address string, db *store.DB, events *event.Log, stdout io.Writer) error {
 	email, err := user.NormalizeEmail(address)
 	if err != nil {
-		return err
+		return user.ErrNotFound // what is no address has no account
 	}
 	u, ended, err := db.DisableUser(ctx, email)
 	if err != nil {
@@ -178,7 +178,7 @@ func disableUser(ctx context.Context, address string, db *store.DB, events *even
 func enableUser(ctx context.Context, address string, db *store.DB, events *event.Log, stdout io.Writer) error {
 	email, err := user.NormalizeEmail(address)
 	if err != nil {
-		return err
+		return user.ErrNotFound // what is no address has no account
 	}
 	u, err := db.EnableUser(ctx, email)
 	if err != nil {

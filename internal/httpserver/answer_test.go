@@ -282,6 +282,36 @@ func TestWellKnown(t *testing.T) {
 	}
 }
 
+func TestRevocations(t *testing.T) { // R-87, R-88
+	f := newFixture(production())
+	f.about.feed = token.Feed{JWS: "h.c.s", Tag: "t-1"}
+	res := f.send("GET", "/revocations", "")
+	if body := read(t, res); res.StatusCode != 200 || body != "h.c.s" {
+		t.Errorf("%d %s", res.StatusCode, body)
+	}
+	for name, want := range map[string]string{"Content-Type": "application/jwt", "Cache-Control": "no-cache", "Etag": `W/"t-1"`} {
+		if got := res.Header.Values(name); len(got) != 1 || got[0] != want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	for have, status := range map[string]int{
+		`W/"t-1"`: 304, `"t-1"`: 304, `"t-0", W/"t-1"`: 304, `*`: 304, `W/"t-0"`: 200, `t-1`: 200, ``: 200,
+	} {
+		res := f.send("GET", "/revocations", "", "If-None-Match: "+have)
+		if body := read(t, res); res.StatusCode != status || (status == 304) != (body == "") || res.Header.Get("Etag") != `W/"t-1"` {
+			t.Errorf("for %s: %d %q", have, res.StatusCode, body)
+		}
+	}
+	if res := f.send("POST", "/revocations", ""); res.StatusCode != 405 {
+		t.Errorf("POST: %d", res.StatusCode)
+	}
+	f.about.err = errAway
+	res = f.send("GET", "/revocations", "", `If-None-Match: W/"t-1"`)
+	if body := read(t, res); res.StatusCode != 503 || strings.Contains(body, canary) || res.Header.Get("Etag") != "" || res.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("unsure: %d %q, %v", res.StatusCode, body, res.Header)
+	}
+}
+
 func TestIDEIsThereOnlyIfGiven(t *testing.T) { // R-107
 	cfg := production()
 	cfg.IDE = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "IDE") })
