@@ -95,7 +95,7 @@ func schemaRules() map[string]archRule {
 		"every root field says who may call it": {checkRootFields, []archBreak{
 			{"graph/x.graphqls", "extend type Query { x: Int }"},
 			{"graph/x.graphqls", "extend type Mutation { x: Int @auth @public }"},
-			{"graph/x.graphqls", "type Subscription { x: Int }"},
+			{"graph/x.graphqls", "extend type Subscription { x: Int }"},
 		}},
 		"no answer holds a hash, a secret or an unknown token (R-111)": {checkAnswers, []archBreak{
 			{"graph/x.graphqls", "extend type User { passwordChangedAt: Time }"},
