@@ -6,7 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"math/big"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,14 +27,13 @@ func verifier(t *testing.T, ring *Keyring, typ string) func(text string, options
 	}
 	keys := map[string]*ecdsa.PublicKey{}
 	for _, k := range set.Keys {
-		number := func(text string) *big.Int {
-			raw, err := base64.RawURLEncoding.DecodeString(text)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return new(big.Int).SetBytes(raw)
+		x, err1 := base64.RawURLEncoding.DecodeString(k.X)
+		y, err2 := base64.RawURLEncoding.DecodeString(k.Y)
+		key, err3 := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), slices.Concat([]byte{4}, x, y))
+		if err := errors.Join(err1, err2, err3); err != nil {
+			t.Fatal(err)
 		}
-		keys[k.Kid] = &ecdsa.PublicKey{Curve: elliptic.P256(), X: number(k.X), Y: number(k.Y)}
+		keys[k.Kid] = key
 	}
 	return func(text string, options ...jwt.ParserOption) (jwt.MapClaims, error) {
 		claims := jwt.MapClaims{}
