@@ -116,6 +116,7 @@ func TestZeroMasterFailsClosed(t *testing.T) { // R-58
 		"no key from nothing": func() { (Master{}).Derive(PurposeRefreshTag) },
 		"no seal":             func() { (Master{}).Seal(PurposeSigningSeal, []byte("x"), "") },
 		"no tag":              func() { (RefreshCodec{}).Encode(Refresh{}) },
+		"no list of keys":     func() { (Master{}).Keys(PurposeRefreshTag) },
 	} {
 		t.Run(reason, func(t *testing.T) {
 			defer func() {
