@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	schema "github.com/vektah/gqlparser/v2/ast"
+
+	"latchkey/internal/ratelimit"
 )
 
 // The rules for what leaves the server: errors, secrets and the schema.
@@ -58,6 +60,7 @@ func checkErrors(tree archTree) []string {
 		"ratelimit.ErrInvalidCharge": "a mistake of ours: INTERNAL",
 		"store.ErrNewerDatabase":     "start-up, the command migrate",
 		"token.ErrAlgorithm":         "start-up, the command keys",
+		"token.ErrDeviceInvalid":     "login takes the device for an unknown one",
 		"token.ErrKeyConflict":       "the command keys rotate; the keyring reads again",
 		"token.ErrNoKey":             "a mistake of ours: INTERNAL",
 		"token.ErrOtherMaster":       "start-up; later the keyring logs it and keeps its keys",
@@ -80,11 +83,12 @@ func checkReveals(tree archTree) []string {
 		}
 	})
 	return exceptions{
-		"graph/payload.go authPayload: g.Access":        "the client's access token",
-		"graph/payload.go authPayload: g.Refresh":       "the client's refresh token, with delivery BODY",
-		"internal/httpserver/cookie.go Set: refresh":    "the client's refresh token, in the cookie",
-		"internal/datadir/datadir.go writeOnce: secret": "the generated master secret, into its file",
-		"commands.go createUser: plain":                   "the typed password, to be hashed",
+		"graph/payload.go authPayload: g.Access":         "the client's access token",
+		"graph/payload.go authPayload: g.Refresh":        "the client's refresh token, with delivery BODY",
+		"internal/httpserver/cookie.go Set: refresh":     "the client's refresh token, in the cookie",
+		"internal/httpserver/cookie.go Remember: device": "the mark of a known device, in a cookie",
+		"internal/datadir/datadir.go writeOnce: secret":  "the generated master secret, into its file",
+		"commands.go createUser: plain":                  "the typed password, to be hashed",
 	}.compare(found, "reveals a secret")
 }
 
@@ -96,6 +100,11 @@ func schemaRules() map[string]archRule {
 			{"graph/x.graphqls", "extend type Query { x: Int }"},
 			{"graph/x.graphqls", "extend type Mutation { x: Int @auth @public }"},
 			{"graph/x.graphqls", "type Subscription { x: Int }"},
+		}},
+		"every mutation says what limits it (R-25)": {checkLimits, []archBreak{
+			{"graph/x.graphqls", "extend type Mutation { x: Int @public }"},
+			{"graph/x.graphqls", `extend type Mutation { x: Int @public @limit(by: ["login-adress"]) }`},
+			{"graph/x.graphqls", `extend type Query { x: Int @public @limit(by: ["x"]) }`},
 		}},
 		"no answer holds a hash, a secret or an unknown token (R-111)": {checkAnswers, []archBreak{
 			{"graph/x.graphqls", "extend type User { passwordChangedAt: Time }"},
@@ -123,6 +132,44 @@ func checkRootFields(tree archTree) (out []string) {
 		}
 	}
 	return out
+}
+
+func checkLimits(tree archTree) (out []string) {
+	s, err := tree.loadSchema()
+	if err != nil {
+		return []string{err.Error()}
+	}
+	known := map[string]bool{}
+	for _, p := range ratelimit.Policies() {
+		known[p.Bucket] = true
+	}
+	for _, root := range []*schema.Definition{s.Query, s.Mutation, s.Subscription} {
+		if root == nil {
+			continue
+		}
+		for _, field := range root.Fields {
+			limit := field.Directives.ForName("limit")
+			if limit == nil && root == s.Mutation {
+				out = append(out, field.Name+" says no @limit; an empty list is one too")
+			}
+			for _, bucket := range limitsOf(limit) {
+				if !known[bucket] {
+					out = append(out, field.Name+": there is no limit "+bucket)
+				}
+			}
+		}
+	}
+	return out
+}
+
+func limitsOf(limit *schema.Directive) (buckets []string) {
+	if limit == nil {
+		return nil
+	}
+	for _, child := range limit.Arguments.ForName("by").Value.Children {
+		buckets = append(buckets, child.Value.Raw)
+	}
+	return buckets
 }
 
 func checkAnswers(tree archTree) []string {

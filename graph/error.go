@@ -106,12 +106,11 @@ func codeOf(e *gqlerror.Error) string {
 
 func translate(ctx context.Context, log *slog.Logger, reasons bool, out *gqlerror.Error, err error) {
 	req := reqctx.From(ctx)
-	var limited *ratelimit.Error
+	var tooMany *ratelimit.Error
 	var mistakes *input.Error
 	switch {
-	case errors.As(err, &limited):
-		set(out, public{model.ErrorCodeRateLimited, "Too many attempts. Try again later.", ""})
-		out.Extensions["retryAfter"] = seconds(limited.RetryAfter)
+	case errors.As(err, &tooMany):
+		limited(out, tooMany.RetryAfter)
 		return
 	case errors.As(err, &mistakes):
 		set(out, public{model.ErrorCodeBadUserInput, "The input is not usable.", ""})
@@ -171,6 +170,11 @@ func explainEnd(out *gqlerror.Error, reason session.EndReason, isCrossSite, reas
 	if reasons {
 		out.Extensions["reason"] = string(reason)
 	}
+}
+
+func limited(out *gqlerror.Error, retryAfter time.Duration) {
+	set(out, public{model.ErrorCodeRateLimited, "Too many attempts. Try again later.", ""})
+	out.Extensions["retryAfter"] = seconds(retryAfter)
 }
 
 func internal(requestID string, out *gqlerror.Error) {

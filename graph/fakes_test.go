@@ -69,7 +69,7 @@ func newFixture(t testing.TB, cfg HandlerConfig) *fixture {
 	log := slog.New(slog.NewTextHandler(&f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	events := event.NewLog(slog.New(slog.DiscardHandler))
 	logins := login.New(nil, nil, &f.logins, nil, events, login.Config{Pseudonym: func(string) string { return "" }})
-	sessions := session.New(nil, session.Tokens{}, events, session.Config{})
+	sessions := session.New(nil, session.Tokens{}, &f.logins, events, session.Config{})
 	var err error
 	if f.handler, err = NewHandler(NewResolver(f, nil, logins, sessions), log, cfg); err != nil {
 		t.Fatal(err)
@@ -86,8 +86,9 @@ func signedIn(roles ...user.Role) *reqctx.Request {
 
 type noCookies struct{}
 
-func (noCookies) Set(token.Secret, time.Duration) {}
-func (noCookies) Clear()                          {}
+func (noCookies) Set(token.Secret, time.Duration)      {}
+func (noCookies) Clear()                               {}
+func (noCookies) Remember(token.Secret, time.Duration) {}
 
 // send makes a request. Headers are "Name: value" lines.
 func (f *fixture) send(method, target, body string, headers ...string) *httptest.ResponseRecorder {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/internal/ratelimit"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
 )
@@ -283,5 +284,22 @@ func TestTrustedProxies(t *testing.T) { // R-36
 	}
 	if !slices.Equal(cfg.TrustedProxies, want) {
 		t.Errorf("%v", cfg.TrustedProxies)
+	}
+}
+
+// every bucket has a setting, and a rate.
+func TestEveryBucketHasASetting(t *testing.T) {
+	cfg := mustParse(t, nil)
+	for _, p := range ratelimit.Policies() {
+		if !isSetting("limit-"+p.Bucket) || cfg.Limits[p.Bucket].Limit < 1 {
+			t.Errorf("%s: %v", p.Bucket, cfg.Limits[p.Bucket])
+		}
+		changed := mustParse(t, nil, variable("limit-"+p.Bucket)+"=7/77s")
+		if want := (ratelimit.Rate{Limit: 7, Period: 77 * time.Second}); changed.Limits[p.Bucket] != want {
+			t.Errorf("%s: %v", p.Bucket, changed.Limits[p.Bucket])
+		}
+	}
+	if len(cfg.Limits) != len(ratelimit.Policies()) {
+		t.Errorf("%d limits", len(cfg.Limits))
 	}
 }

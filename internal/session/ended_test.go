@@ -106,7 +106,7 @@ func fakeService(t *testing.T, store *fakeStore) (*Service, token.Access, string
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(store, Tokens{Access: issuer, Refresh: token.NewRefreshCodec(master)}, event.NewLog(quiet()), Config{})
+	s := New(store, Tokens{Access: issuer, Refresh: token.NewRefreshCodec(master)}, nil, event.NewLog(quiet()), Config{})
 	return s, access, text.Reveal()
 }
 

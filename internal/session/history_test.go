@@ -128,7 +128,7 @@ func (w *world) pass(d int) {
 func (w *world) serve(who string, presented token.Secret) (answer token.Secret, setsCookie bool, err error) {
 	generation := w.generation(presented)
 	at, superseded := w.supersededAt[generation]
-	g, err := w.sessions.Refresh(w.t.Context(), presented)
+	g, err := w.sessions.Refresh(w.t.Context(), presented, session.Client{})
 	if err != nil {
 		if !errors.Is(err, session.ErrEnded) {
 			w.fail("%s: %v", who, err)
@@ -237,6 +237,11 @@ func newWorld(t *testing.T, rt *rapid.T, db *storetest.Database, net network) *w
 
 func newService(t *testing.T, db *storetest.Database, master token.Master, cfg session.Config) *session.Service {
 	t.Helper()
+	return newLimitedService(t, db, master, unlimited{}, cfg)
+}
+
+func newLimitedService(t *testing.T, db *storetest.Database, master token.Master, limiter session.Limiter, cfg session.Config) *session.Service {
+	t.Helper()
 	keys := token.NewKeyring(db, master, token.EdDSA)
 	if err := keys.Load(t.Context()); err != nil {
 		t.Fatal(err)
@@ -246,7 +251,7 @@ func newService(t *testing.T, db *storetest.Database, master token.Master, cfg s
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	s := session.New(db, session.Tokens{Access: issuer, Refresh: token.NewRefreshCodec(master)}, event.NewLog(log), cfg)
+	s := session.New(db, session.Tokens{Access: issuer, Refresh: token.NewRefreshCodec(master)}, limiter, event.NewLog(log), cfg)
 	if err := s.LoadEnded(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -103,6 +103,10 @@ func (h *fakeHasher) Hash(_ context.Context, plain string) (string, error) {
 	return "hash of " + plain, h.err
 }
 
+func limits(perHour int64) ratelimit.Limits {
+	return ratelimit.Limits{ratelimit.SignupAddress: {Limit: perHour, Period: time.Hour}}
+}
+
 // recordingLimiter remembers the charges and lets a real limiter decide.
 type recordingLimiter struct {
 	*steps
@@ -207,7 +211,7 @@ func newFixture(t *testing.T, limit int64) *fixture {
 		events:  events,
 	}
 	f.Service = signup.New(f.store, f.hasher, f.limiter, f.login, event.NewLog(slog.New(events)), signup.Config{
-		PerAddress: ratelimit.Rate{Limit: limit, Period: time.Hour}, Password: policy, Service: service,
+		Limits: limits(limit), Password: policy, Service: service,
 	})
 	t.Cleanup(func() {
 		if all := strings.ToLower(fmt.Sprint(events.events)); strings.Contains(all, "canary") || strings.Contains(all, "@") {
@@ -299,9 +303,7 @@ func TestSignUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.steps.want(t, "charge", "hash", "create", "complete")
-	want := []ratelimit.Charge{{
-		Bucket: "signup-address", Key: "2001:db8:0:1::/64", Rate: ratelimit.Rate{Limit: 5, Period: time.Hour},
-	}}
+	want := []ratelimit.Charge{limits(5).Charge(ratelimit.SignupAddress, "2001:db8:0:1::/64")}
 	if !slices.Equal(f.limiter.charges, want) {
 		t.Errorf("charged %+v, want %+v (R-35)", f.limiter.charges, want)
 	}

@@ -95,7 +95,7 @@ func TestParseMasterReadsWhatToolsWrite(t *testing.T) { // R-58
 func TestEveryPurposeHasAKeyOfItsOwn(t *testing.T) {
 	seen := map[[32]byte]string{}
 	for name, m := range map[string]Master{"one": testMaster(t), "other": otherMaster(t)} {
-		for _, p := range []Purpose{PurposeRefreshTag, PurposeSigningSeal, PurposeAccountKey, PurposeLimitKey} {
+		for _, p := range []Purpose{PurposeRefreshTag, PurposeSigningSeal, PurposeAccountKey, PurposeLimitKey, PurposeDeviceTag} {
 			key := m.Derive(p)
 			if before, used := seen[key]; used {
 				t.Errorf("%s %s has the key of %s", name, p, before)

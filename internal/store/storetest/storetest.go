@@ -189,6 +189,7 @@ func (db *Database) MakeOlder(d time.Duration) error {
 	for table, columns := range map[string][]string{
 		"sessions":     {"issued_at", "handed_out_at", "authenticated_at", "created_at", "last_used_at", "expires_at", "ended_at"},
 		"signing_keys": {"active_at", "created_at"},
+		"rate_limits":  {"ends_at"},
 	} {
 		var sets []string
 		for _, c := range columns {
