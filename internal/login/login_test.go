@@ -169,6 +169,15 @@ func (l *recordingLimiter) left(t *testing.T, c ratelimit.Charge) (n int) {
 	}
 }
 
+// one charges once and answers 1 if that passes.
+func (l *recordingLimiter) one(t *testing.T, c ratelimit.Charge) int {
+	t.Helper()
+	if _, err := l.real.Reserve(t.Context(), c); err != nil {
+		return 0
+	}
+	return 1
+}
+
 type started struct {
 	user      user.User
 	client    session.Client

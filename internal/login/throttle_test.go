@@ -104,6 +104,50 @@ func TestRefunds(t *testing.T) {
 	}
 }
 
+// a right password, whatever follows, ends the row of failures, and the account was
+// tried; an attempt at which nobody has looked neither ends nor costs anything.
+func TestWhatSuccessesCost(t *testing.T) {
+	tests := map[string]struct {
+		plain         string
+		setUp         func(f *fixture)
+		streak, spray int // what is left
+	}{
+		"the right password":                           {right, nil, 5, 6},
+		"the right password of a disabled account":     {right, func(f *fixture) { f.disable(ada) }, 5, 6},
+		"a wrong one":                                  {wrong, nil, 2, 6},
+		"an overloaded hasher checked nothing":         {right, func(f *fixture) { f.hasher.checkErr = password.ErrOverloaded }, 3, 7},
+		"a database that is down has not been asked":   {right, func(f *fixture) { f.store.readErr = errDown }, 3, 7},
+		"a session that cannot start, after a success": {right, func(f *fixture) { f.sessions.err = errDown }, 5, 6},
+	}
+	for reason, tt := range tests {
+		t.Run(reason, func(t *testing.T) {
+			f := newFixture(t, limits(ratelimit.Limits{
+				ratelimit.LoginStreak: {Limit: 5, Period: time.Hour}, ratelimit.LoginSpray: {Limit: 7, Period: time.Hour},
+			}))
+			for range 2 { // from elsewhere
+				_, _ = f.Login(t.Context(), login.Input{Email: ada, Password: wrong, Client: clientAt("198.51.100.1")})
+			}
+			if tt.setUp != nil {
+				tt.setUp(f)
+			}
+			_, _ = f.try(ada, tt.plain)
+			charges := f.limiter.charges[10:]
+			if left := f.limiter.left(t, charges[4]); left != tt.streak {
+				t.Errorf("%d more failures in a row, want %d", left, tt.streak)
+			}
+			left := 0
+			for i := range 8 {
+				spray := charges[2]
+				spray.Member = fmt.Sprint("another ", i)
+				left += f.limiter.one(t, spray)
+			}
+			if left != tt.spray {
+				t.Errorf("%d more accounts, want %d", left, tt.spray)
+			}
+		})
+	}
+}
+
 // a throttled attempt hashes nothing, asks nobody and tells nothing.
 func TestThrottledAnswersAreEqual(t *testing.T) {
 	tests := map[string]struct{ email, plain string }{

@@ -118,6 +118,20 @@ func TestStreak(t *testing.T) {
 	mustReach(t, l, c)
 }
 
+// However successes and attempts that were not made cross, no count falls below zero: that would
+// be a guess too many.
+func TestStreakAndRefundsCross(t *testing.T) {
+	l := newTest(t, nil, Config{})
+	c := limits(LoginStreak, 3, time.Hour).Charge(LoginStreak, "a")
+	first, second := mustReserve(t, l, c), mustReserve(t, l, c)
+	first.Refund(t.Context())
+	second.Forgive(t.Context())
+	for range 3 {
+		mustReserve(t, l, c)
+	}
+	mustReach(t, l, c)
+}
+
 // what counts is how many different accounts, successes included.
 func TestDistinctMembers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -151,7 +165,10 @@ func TestDistinctMembers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.Refund(t.Context()) // not made: not a member either
+		if _, err := try("c", 0); err != nil {
+			t.Fatal(err)
+		}
+		r.Refund(t.Context()) // not made, nor counted twice: not a member either
 		for i := 1; i <= 3; i++ {
 			if _, err := try("c", i); err != nil {
 				t.Fatal(err)
