@@ -113,9 +113,12 @@ func TestCookieIsReadUnderItsOwnNameOnly(t *testing.T) { // R-98, R-99: what scr
 	} {
 		t.Run(reason, func(t *testing.T) {
 			f := newFixture(test.cfg)
-			f.send("POST", "/graphql", "{}", "Cookie: "+test.cookie)
+			f.send("POST", "/graphql", "{}", "Cookie: "+test.cookie+"; "+strings.ReplaceAll(test.cookie, "refresh", "device"))
 			if got := f.api.last.Refresh.Reveal(); got != test.want {
 				t.Errorf("%q, want %q", got, test.want)
+			}
+			if got := f.api.last.Client.Device.Reveal(); got != test.want {
+				t.Errorf("device %q, want %q", got, test.want)
 			}
 		})
 	}
