@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -206,9 +207,11 @@ func fields(mistakes []input.Mistake) []map[string]string {
 func refusal(out, found *gqlerror.Error) {
 	code, _ := found.Extensions["code"].(string)
 	switch {
+	case code == errcode.ParseFailed && strings.HasPrefix(found.Message, tokensExceeded):
+		set(out, public{model.ErrorCodeBadRequest, fmt.Sprintf("A document may have at most %d tokens.", tokenLimit), ""})
 	case code == errcode.ParseFailed:
 		set(out, public{model.ErrorCodeGraphqlParseFailed, "The document is not valid GraphQL.", ""})
-	case code == string(model.ErrorCodeBadRequest):
+	case code == string(model.ErrorCodeBadRequest), found.Rule == ruleLimits, found.Rule == ruleCredential:
 		set(out, public{model.ErrorCodeBadRequest, found.Message, ""})
 	case found.Rule == "" && len(found.Path) > 1: // "variable", its name in the document, and the way to the mistake
 		set(out, public{model.ErrorCodeGraphqlValidationFailed, fmt.Sprintf("The variable $%v does not fit its type.", found.Path[1]), ""})

@@ -177,6 +177,12 @@ settings. Every mutation says @limit, if with an empty list.
 """
 directive @limit(by: [String!]!) on FIELD_DEFINITION
 
+"""
+Marks a mutation that signs in, refreshes or signs out. An operation has at most one such
+field, fragments and aliases counted; one with more is refused with BAD_REQUEST.
+"""
+directive @credential on FIELD_DEFINITION
+
 "RFC 3339 date and time, in UTC."
 scalar Time
 
@@ -230,19 +236,19 @@ type Query {
 
 type Mutation {
   "Creates an account and signs it in."
-  signUp(input: SignUpInput!): AuthPayload! @public @limit(by: ["signup-address"])
+  signUp(input: SignUpInput!): AuthPayload! @public @credential @limit(by: ["signup-address"])
   "Signs in with email and password."
-  login(input: LoginInput!): AuthPayload! @public
+  login(input: LoginInput!): AuthPayload! @public @credential
     @limit(by: ["login-address", "login-network", "login-spray", "login-account", "login-streak", "login-device"])
   """
   Exchanges a refresh token for a new access token and a new refresh token. The
   token is read from the cookie, or from the argument; it comes back the way it came.
   """
-  refresh(refreshToken: String): AuthPayload! @public @limit(by: ["refresh-session", "refresh-invalid"])
+  refresh(refreshToken: String): AuthPayload! @public @credential @limit(by: ["refresh-session", "refresh-invalid"])
   "Ends this session. Always succeeds, also for a session that is already over."
-  logout(refreshToken: String): Boolean! @public @limit(by: [])
+  logout(refreshToken: String): Boolean! @public @credential @limit(by: [])
   "Ends every session of the signed-in user, this one included; answers how many."
-  revokeAll: Int! @auth @limit(by: [])
+  revokeAll: Int! @auth @credential @limit(by: [])
 }
 
 "The values of ` + "`" + `extensions.code` + "`" + `, for clients to switch on."

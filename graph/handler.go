@@ -52,6 +52,7 @@ func NewHandler(r *Resolver, log *slog.Logger, cfg HandlerConfig) (http.Handler,
 		log.ErrorContext(ctx, "panic", "type", fmt.Sprintf("%T", panicked), "stack", string(debug.Stack()))
 		return errPanic
 	})
+	exec.SetDefaultRulesFn(documentRules)
 	if cfg.Introspection {
 		exec.Use(extension.Introspection{})
 	} else {
@@ -70,10 +71,18 @@ func NewHandler(r *Resolver, log *slog.Logger, cfg HandlerConfig) (http.Handler,
 
 func directives() DirectiveRoot { return DirectiveRoot{Auth: auth, Public: open} }
 
+// documentRules are what a document must obey.
+func documentRules() *rules.Rules {
+	r := rules.NewDefaultRules()
+	r.AddRule(ruleLimits, limitShape)
+	r.AddRule(ruleCredential, oneCredential)
+	return r
+}
+
 // discreetRules cover what SetDisableSuggestion leaves out, and refuse to tell the
 // schema: gqlgen does so too, but with an error like any other, in the middle of execution.
 func discreetRules() *rules.Rules {
-	r := rules.NewDefaultRules()
+	r := documentRules()
 	r.AddRule("NoIntrospection", func(observers *core.Events, addError core.AddErrFunc) {
 		observers.OnField(func(_ *core.Walker, field *ast.Field) {
 			if field.Name == "__schema" || field.Name == "__type" {
