@@ -106,6 +106,7 @@ func schemaRules() map[string]archRule {
 			{"graph/x.graphqls", `extend type Mutation { x: Int @public @limit(by: ["login-adress"]) }`},
 			{"graph/x.graphqls", `extend type Query { x: Int @public @limit(by: ["x"]) }`},
 		}},
+		"a mutation that handles credentials has @credential, and only mutations have it (R-27)": credentialRule(),
 		"no answer holds a hash, a secret or an unknown token (R-111)": {checkAnswers, []archBreak{
 			{"graph/x.graphqls", "extend type User { passwordChangedAt: Time }"},
 			{"graph/x.graphqls", "interface X { keyHash: String }"},
