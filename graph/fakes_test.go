@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/99designs/gqlgen/graphql/executor"
 	"github.com/google/uuid"
 
 	"latchkey/internal/event"
@@ -77,6 +78,8 @@ func newFixture(t testing.TB, cfg HandlerConfig) *fixture {
 	f.req = signedIn()
 	return f
 }
+
+func (f *fixture) executor() *executor.Executor { return f.handler.(*transport).exec }
 
 func signedIn(roles ...user.Role) *reqctx.Request {
 	return &reqctx.Request{ID: "request-1", Principal: session.Principal{

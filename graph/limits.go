@@ -22,10 +22,11 @@ const (
 	plenty = 1 << 20
 )
 
-// How refusal knows what breaks a limit.
+// Our own rules of validation, whose messages repeat nothing.
 const (
-	ruleLimits     = "DocumentLimits"
-	ruleCredential = "OneCredential"
+	ruleLimits        = "DocumentLimits"
+	ruleCredential    = "OneCredential"
+	ruleIntrospection = "NoIntrospection"
 	// gqlparser's error for tokenLimit has neither a rule nor a type, only this text.
 	tokensExceeded = "exceeded token limit"
 )

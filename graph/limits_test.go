@@ -110,9 +110,9 @@ func TestFragmentsThatMultiply(t *testing.T) {
 	for reason, test := range map[string]struct{ document, code, message string }{
 		"30 levels of doubling":               {doubling(30, "id"), "BAD_REQUEST", fields},
 		"doubling to the limit of tokens":     {doubling(80, "id"), "BAD_REQUEST", fields},
-		"doubling of a fragment that is none": {doubling(30, "...Nobody"), "GRAPHQL_VALIDATION_FAILED", `Unknown fragment "Nobody".`},
+		"doubling of a fragment that is none": {doubling(30, "...Nobody"), "GRAPHQL_VALIDATION_FAILED", "The document breaks a rule of GraphQL: KnownFragmentNames."},
 		"doubling of a cycle":                 {doubling(30, "...F0"), "GRAPHQL_VALIDATION_FAILED", ""},
-		"a fragment within itself":            {"{ me { ...A } } fragment A on User { id ...A }", "GRAPHQL_VALIDATION_FAILED", `Cannot spread fragment "A" within itself.`},
+		"a fragment within itself":            {"{ me { ...A } } fragment A on User { id ...A }", "GRAPHQL_VALIDATION_FAILED", "The document breaks a rule of GraphQL: NoFragmentCycles."},
 		"two fragments within each other":     {"{ me { ...A } } fragment A on User { ...B id ...B } fragment B on User { ...A id ...A }", "GRAPHQL_VALIDATION_FAILED", ""},
 		"a cycle at the top":                  {"{ ...A } fragment A on Query { a: me { id } ...B } fragment B on Query { b: me { id } ...A }", "GRAPHQL_VALIDATION_FAILED", ""},
 		"a cycle that signs in":               {"mutation { ...A } fragment A on Mutation { logout ...B } fragment B on Mutation { revokeAll ...A }", "BAD_REQUEST", ""},

@@ -218,14 +218,6 @@ func TestMalformedRequestsAreRefusedWithoutEcho(t *testing.T) { // R-04, R-28, R
 	}
 }
 
-func TestUnfitVariablesAreNamed(t *testing.T) {
-	f := newFixture(t, HandlerConfig{})
-	r := decode(t, f.post("mutation L($in: LoginInput!) { login(input: $in) { accessToken } }", map[string]any{"in": map[string]any{canary: 1}}))
-	if got := r.Errors[0]; got.Message != "The variable $in does not fit its type." || got.Path != nil {
-		t.Errorf("%+v", got)
-	}
-}
-
 func TestMalformedGET(t *testing.T) {
 	for reason, query := range map[string]string{
 		"nothing":                        "",
