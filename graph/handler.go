@@ -52,8 +52,8 @@ func NewHandler(r *Resolver, log *slog.Logger, cfg HandlerConfig) (http.Handler,
 		log.ErrorContext(ctx, "panic", "type", fmt.Sprintf("%T", panicked), "stack", string(debug.Stack()))
 		return errPanic
 	})
-	exec.SetDefaultRulesFn(documentRules)
 	if cfg.Introspection {
+		exec.SetDefaultRulesFn(documentRules)
 		exec.Use(extension.Introspection{})
 	} else {
 		exec.SetDisableSuggestion(true)
