@@ -16,7 +16,7 @@ const (
 	maxAliases = 30
 	// maxRootFields bounds what runs at once in a query: each root field may ask the database.
 	maxRootFields = 20
-	// maxFields is twice the introspection query of common tools, which has about 250.
+	// maxFields is twice what the introspection query of common tools has, 230.
 	maxFields = 500
 	// plenty is where sums stop growing, far beyond each limit.
 	plenty = 1 << 20
