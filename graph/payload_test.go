@@ -16,7 +16,7 @@ type slot struct{ set, cleared int }
 func (s *slot) Set(token.Secret, time.Duration) { s.set++ }
 func (s *slot) Clear()                          { s.cleared++ }
 
-func TestSignedOut(t *testing.T) {
+func TestSignedOut(t *testing.T) {
 	for reason, test := range map[string]struct {
 		delivery model.RefreshTokenDelivery
 		cookie   string
