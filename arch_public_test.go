@@ -3,6 +3,7 @@ package main
 import (
 	"go/ast"
 	"regexp"
+	"slices"
 	"strings"
 
 	schema "github.com/vektah/gqlparser/v2/ast"
@@ -55,7 +56,7 @@ func checkErrors(tree archTree) []string {
 		"config.ErrDone":             "start-up: --help was asked for",
 		"config.Mistakes":            "start-up",
 		"datadir.ErrSecretMissing":   "start-up",
-		"password.ErrUnusableHash":   "login answers it as a wrong password (R-14)",
+		"password.ErrUnusableHash":   "login answers it as a wrong password",
 		"password.PolicyError":       "signup makes it an *input.Error",
 		"ratelimit.ErrInvalidCharge": "a mistake of ours: INTERNAL",
 		"store.ErrNewerDatabase":     "start-up, the command migrate",
@@ -64,7 +65,7 @@ func checkErrors(tree archTree) []string {
 		"token.ErrKeyConflict":       "the command keys rotate; the keyring reads again",
 		"token.ErrNoKey":             "a mistake of ours: INTERNAL",
 		"token.ErrOtherMaster":       "start-up; later the keyring logs it and keeps its keys",
-		"token.ErrRefreshInvalid":    "session answers ErrEnded (R-79)",
+		"token.ErrRefreshInvalid":    "session answers ErrEnded",
 		"token.ErrUnsealable":        "the keyring makes it ErrOtherMaster",
 		"token.ErrWeakMaster":        "start-up",
 		"user.ErrInvalidEmail":       "signup makes it an *input.Error, login a wrong password",
@@ -113,7 +114,43 @@ func schemaRules() map[string]archRule {
 			{"graph/x.graphqls", "type X { totpSecret: String }"},
 			{"graph/x.graphqls", "extend type User { resetToken: String }"},
 		}},
+		"nobody asks for another user (R-111)": {checkOwnership, []archBreak{
+			{"graph/x.graphqls", "extend type Query { user(id: ID!): User @auth }"},
+			{"graph/x.graphqls", "extend type Mutation { end(userId: ID!): Int @auth(maxAge: 60) }"},
+			{"graph/x.graphqls", "input Of { owner: ID } extend type Mutation { end(of: Of!): Int @auth }"},
+		}},
 	}
+}
+
+// checkOwnership lets a root field name a user by an argument only if it is for a role.
+func checkOwnership(tree archTree) (out []string) {
+	s, err := tree.loadSchema()
+	if err != nil {
+		return []string{err.Error()}
+	}
+	naming := regexp.MustCompile(`(?i)user|owner|account|subject`)
+	for _, root := range []*schema.Definition{s.Query, s.Mutation, s.Subscription} {
+		if root == nil {
+			continue
+		}
+		for _, field := range root.Fields {
+			auth := field.Directives.ForName("auth")
+			if auth != nil && auth.Arguments.ForName("roles") != nil {
+				continue
+			}
+			for _, argument := range field.Arguments {
+				names := []string{argument.Name}
+				for _, member := range s.Types[argument.Type.Name()].Fields { // of an input object
+					names = append(names, member.Name)
+				}
+				picksUser := argument.Type.Name() == "ID" && field.Type.Name() == "User"
+				if picksUser || slices.ContainsFunc(names, naming.MatchString) {
+					out = append(out, root.Name+"."+field.Name+" takes "+argument.Name+": whose is it?")
+				}
+			}
+		}
+	}
+	return out
 }
 
 func checkRootFields(tree archTree) (out []string) {

@@ -60,7 +60,7 @@ func expected() map[string]expectation {
 	}
 }
 
-func TestErrorTable(t *testing.T) { // wire.md
+func TestErrorTable(t *testing.T) {
 	for reason, want := range expected() {
 		for wrapping, err := range map[string]error{"as it is": want.err, "wrapped": fmt.Errorf("store: %s: %w", canary, want.err)} {
 			t.Run(reason+", "+wrapping, func(t *testing.T) {

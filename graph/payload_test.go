@@ -38,7 +38,7 @@ func TestAuthPayloadCookies(t *testing.T) {
 	}
 }
 
-func TestSignedOut(t *testing.T) {
+func TestSignedOut(t *testing.T) {
 	for reason, test := range map[string]struct {
 		delivery model.RefreshTokenDelivery
 		cookie   string

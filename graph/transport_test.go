@@ -20,7 +20,7 @@ const (
 	contentJSON = "Content-Type: application/json"
 )
 
-func TestMethodsAndContentTypes(t *testing.T) { // R-28, R-100
+func TestMethodsAndContentTypes(t *testing.T) { // R-100
 	get := func(document string) string { return "/graphql?query=" + url.QueryEscape(document) }
 	mutation := "mutation { login(input: {email: \"a\", password: \"b\"}) { accessToken } }"
 	for reason, test := range map[string]struct {
@@ -74,7 +74,7 @@ func TestMethodsAndContentTypes(t *testing.T) { // R-28, R-100
 	}
 }
 
-func TestAnswersFollowAccept(t *testing.T) { // wire.md: GraphQL over HTTP, section 6
+func TestAnswersFollowAccept(t *testing.T) { // R-104; GraphQL over HTTP, section 6
 	const broken, unfit = `{"query":"{"}`, `{"query":"{ nothing }"}`
 	for reason, test := range map[string]struct {
 		accept            []string

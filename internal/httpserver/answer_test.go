@@ -97,7 +97,7 @@ func TestCookieLines(t *testing.T) { // R-96, R-99, R-105
 	}
 }
 
-func TestCookieIsReadUnderItsOwnNameOnly(t *testing.T) { // R-98, R-99: what script or http could plant is not read
+func TestCookieIsReadUnderItsOwnNameOnly(t *testing.T) { // R-96, R-99: what script or http could plant is not read
 	for reason, test := range map[string]struct {
 		cfg          Config
 		cookie, want string
@@ -275,7 +275,7 @@ func TestWellKnown(t *testing.T) {
 		t.Errorf("%v", res.Header)
 	}
 	r := httptest.NewRequest("GET", "/.well-known/openid-configuration", nil)
-	r.Host = "evil.example.org" // R-114: links come from the configuration
+	r.Host = "evil.example.org" // links come from the configuration
 	w := httptest.NewRecorder()
 	f.handler.ServeHTTP(w, r)
 	want := `{"id_token_signing_alg_values_supported":["ES256"],"issuer":"https://auth.example.com",` +

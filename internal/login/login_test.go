@@ -27,8 +27,8 @@ import (
 	"latchkey/internal/user"
 )
 
-// Every address and every password of these tests has "canary" in it, which no event may repeat
-// newFixture checks it at the end of each test.
+// Every address and every password of these tests has "canary" in it, which no event may repeat:
+// newFixture checks it at the end of each test.
 const (
 	ada    = "canary-ada@example.com"
 	nobody = "canary-nobody@example.com"
@@ -294,7 +294,7 @@ func newFixture(t *testing.T, limits ratelimit.Limits) *fixture {
 	})
 	t.Cleanup(func() {
 		if all := strings.ToLower(fmt.Sprint(seen.events)); strings.Contains(all, "canary") || strings.Contains(all, "@") {
-			t.Errorf("an event repeats an address, a password or a token (R-116): %s", all)
+			t.Errorf("an event repeats an address, a password or a token: %s", all)
 		}
 	})
 	return f
@@ -325,7 +325,7 @@ func clientAt(address string) session.Client {
 	return session.Client{Address: netip.MustParseAddr(address), UserAgent: "canary browser"}
 }
 
-// one answer and one hash, whatever is wrong with the credentials.
+// one answer and one hash, whatever is wrong with the credentials.
 func TestInvalidCredentials(t *testing.T) {
 	tests := map[string]struct {
 		email, plain string
@@ -449,8 +449,8 @@ func TestComplete(t *testing.T) {
 	})
 }
 
-// An outage is neither hidden nor taken for a wrong password, and no event claims what did not
-// happen.
+// an outage is neither hidden nor taken for a wrong password, and no event claims what
+// did not happen.
 func TestOutages(t *testing.T) {
 	tests := map[string]struct {
 		email string

@@ -24,7 +24,7 @@ func perHour(address, account int64) ratelimit.Limits {
 	})
 }
 
-// what an attempt is charged to, the address first.
+// what an attempt is charged to, the address first.
 func TestCharges(t *testing.T) {
 	known, unknown := clientAt("192.0.2.1"), session.Client{}
 	tests := map[string]struct {

@@ -39,6 +39,17 @@ const (
 	inProcess               // each process: for what is asked too often to ask anybody
 )
 
+// Counted says who counts, for the documentation.
+func (p Policy) Counted() string {
+	switch p.place {
+	case inProcess:
+		return "each process"
+	case inDatabase:
+		return "all replicas, in Redis or Postgres"
+	}
+	return "all replicas with Redis, else each process"
+}
+
 // Policies lists all buckets.
 func Policies() []Policy {
 	return []Policy{

@@ -141,9 +141,9 @@ func (w *world) serve(who string, presented token.Secret) (answer token.Secret, 
 	w.note("%s presents %d: gets %d", who, generation, current)
 	switch {
 	case w.over:
-		w.fail("%s was let in after the session had ended for good (R-71)", who)
+		w.fail("%s was let in after the session had ended for good", who)
 	case superseded && w.now-at > historyGrace+1:
-		w.fail("%s went on with a token that was superseded %d s ago (R-69)", who, w.now-at)
+		w.fail("%s went on with a token that was superseded %d s ago", who, w.now-at)
 	case current < generation || current > generation+1:
 		w.fail("%s got generation %d for %d", who, current, generation)
 	}
@@ -279,7 +279,7 @@ func (w *world) draw(actions []string) {
 	w.wait(200)
 }
 
-// whatever tabs, delays, reordered and lost answers do, the jar stays good.
+// whatever tabs, delays, reordered and lost answers do, the jar stays good.
 func TestHonestHistories(t *testing.T) {
 	for name, net := range map[string]network{"slow network": slow, "lossy network": lossy} {
 		t.Run(name, func(t *testing.T) {

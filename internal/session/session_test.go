@@ -2,7 +2,9 @@ package session_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -168,6 +170,41 @@ func TestRefreshRefusesWhatIsNotARefreshToken(t *testing.T) {
 		}
 		if _, err := s.Refresh(t.Context(), g.Refresh, session.Client{}); err != nil {
 			t.Errorf("the session was harmed: %v", err)
+		}
+	})
+}
+
+// whoever has a copy of the database has no token, not even with the key of the tags.
+func TestDatabaseHoldsNothingToPresent(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *storetest.Database) {
+		master := newMaster(t)
+		s, codec := newService(t, db, master, policy), token.NewRefreshCodec(master)
+		g, err := s.Refresh(t.Context(), start(t, s, newUser(t, db, "ada@example.com")).Refresh)
+		if err != nil {
+			t.Fatal(err)
+		}
+		values := db.Values(t)
+		if !slices.Contains(values, g.SessionID.String()) {
+			t.Fatalf("not all of the database: %q", values)
+		}
+		for _, value := range values {
+			forged := []token.Secret{token.NewSecret(value), token.NewSecret(base64.RawURLEncoding.EncodeToString([]byte(value)))}
+			for generation := range int64(3) {
+				r := token.Refresh{SessionID: g.SessionID, Generation: generation}
+				copy(r.Random[:], value)
+				forged = append(forged, codec.Encode(r))
+			}
+			for _, secret := range forged {
+				if _, err := s.Refresh(t.Context(), secret); !errors.Is(err, session.ErrEnded) {
+					t.Errorf("%q refreshes: %v", value, err)
+				}
+				if _, err := s.Authenticate(secret.Reveal()); err == nil {
+					t.Errorf("%q is an access token", value)
+				}
+			}
+		}
+		if _, err := s.Refresh(t.Context(), g.Refresh); err != nil {
+			t.Errorf("the owner's own: %v", err)
 		}
 	})
 }
