@@ -72,11 +72,12 @@ func newStoredKey(m Master, alg Algorithm, generation int64) (StoredKey, error) 
 	return StoredKey{ID: id, Generation: generation, Algorithm: alg, SealedKey: m.Seal(PurposeSigningSeal, der, id)}, nil
 }
 
-// open unseals a stored key and checks that it is what its row says.
+// open unseals a stored key and checks that it is what its row says. Errors: ErrOtherMaster,
+// ErrAlgorithm, or the decoder's.
 func (k StoredKey) open(m Master) (signingKey, error) {
 	der, err := m.Open(PurposeSigningSeal, k.SealedKey, k.ID)
 	if err != nil {
-		return signingKey{}, err
+		return signingKey{}, fmt.Errorf("%w: %s", ErrOtherMaster, k.ID)
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(der)
 	if err != nil {
