@@ -58,10 +58,11 @@ func checkErrors(tree archTree) []string {
 		"ratelimit.ErrInvalidCharge": "a mistake of ours: INTERNAL",
 		"store.ErrNewerDatabase":     "start-up, the command migrate",
 		"token.ErrAlgorithm":         "start-up, the command keys",
-		"token.ErrKeyConflict":       "the command keys rotate; the keyring reads again",
+		"token.ErrKeyConflict":       "the commands keys rotate and remove; the keyring reads again",
 		"token.ErrNoKey":             "a mistake of ours: INTERNAL",
-		"token.ErrOtherMaster":       "start-up; later the keyring logs it and keeps its keys",
+		"token.ErrOtherMaster":       "start-up, the command keys; later the keyring logs it",
 		"token.ErrRefreshInvalid":    "session answers ErrEnded (R-79)",
+		"token.ErrUnknownKey":        "the command keys remove",
 		"token.ErrUnsealable":        "the keyring makes it ErrOtherMaster",
 		"token.ErrWeakMaster":        "start-up",
 		"user.ErrInvalidEmail":       "signup makes it an *input.Error, login a wrong password",
@@ -84,7 +85,7 @@ func checkReveals(tree archTree) []string {
 		"graph/payload.go authPayload: g.Refresh":       "the client's refresh token, with delivery BODY",
 		"internal/httpserver/cookie.go Set: refresh":    "the client's refresh token, in the cookie",
 		"internal/datadir/datadir.go writeOnce: secret": "the generated master secret, into its file",
-		"commands.go createUser: plain":                   "the typed password, to be hashed",
+		"commands.go createUser: plain":                 "the typed password, to be hashed",
 	}.compare(found, "reveals a secret")
 }
 

@@ -26,7 +26,9 @@ type Config struct {
 	DatabaseURL    string // empty: SQLite in DataDir
 	RedisURL       string // empty: none
 	Master         token.Master
-	HasMaster      bool // false: read or make it in DataDir
+	HasMaster      bool         // false: read or make it in DataDir
+	Other          token.Master // for Master.With; the zero Master: none
+	HasOther       bool
 	Development    bool // plain http on loopback
 	AllowedOrigins []string
 	TrustedProxies []netip.Prefix
@@ -59,6 +61,7 @@ type Command struct {
 	Email string // user create
 	Label string // user create: the display name
 	Roles []user.Role
+	KeyID string // keys remove: how it begins
 }
 
 // ErrDone: kong has answered already (--help).
@@ -86,7 +89,12 @@ type commandLine struct {
 		List struct{} `cmd:"" help:"List accounts."`
 	} `cmd:"" help:"Create and list accounts."`
 	Keys struct {
+		List   struct{} `cmd:"" help:"List signing keys, their states, and the master secret each needs."`
 		Rotate struct{} `cmd:"" help:"Publish a new signing key, which is used after ten minutes."`
+		Remove struct {
+			KID string `arg:"" help:"The key's id, or how it begins (at least 8 characters)."`
+		} `cmd:"" help:"In an emergency: delete a signing key, and with it all its tokens."`
+		Reseal struct{} `cmd:"" help:"Encrypt under the master secret what is encrypted under LATCHKEY_SECRET_OTHER."`
 	} `cmd:"" help:"Manage signing keys."`
 	Version struct{} `cmd:"" help:"Print the version."`
 
@@ -138,7 +146,8 @@ func Parse(args, environ []string, stdout, stderr io.Writer) (Config, Command, e
 	if err != nil {
 		return Config{}, Command{}, errors.New(shown(err.Error()))
 	}
-	command := Command{Name: strings.TrimSuffix(parsed.Command(), " <email>")}
+	name, _, _ := strings.Cut(parsed.Command(), " <") // without arguments
+	command := Command{Name: name, KeyID: cli.Keys.Remove.KID}
 	if command.Name == "version" {
 		return Config{}, command, nil
 	}

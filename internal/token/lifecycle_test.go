@@ -197,6 +197,15 @@ func TestRemoveRefuses(t *testing.T) {
 	}
 }
 
+func TestNoIDReadsAsAFlag(t *testing.T) {
+	for range 500 {
+		k, err := newStoredKey(testMaster(t), EdDSA, 1)
+		if err != nil || strings.HasPrefix(k.ID, "-") {
+			t.Fatal(k.ID, err)
+		}
+	}
+}
+
 // the other secret is not needed for signing keys any more once they are sealed again,
 // and nobody is cut off by that: not those who run, whatever they know, nor those who start
 // with both.
