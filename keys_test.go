@@ -93,6 +93,32 @@ func TestReplicasRefuseARemovedKey(t *testing.T) {
 	}
 }
 
+// R-60, R-88: a replica that cannot read the keys, though all else of the database, refuses
+// rather than trust one that may be gone, says so on /readyz, and comes back by itself.
+func TestReplicaThatCannotReadItsKeys(t *testing.T) {
+	needPostgres(t)
+	processes, db := replicas(t, "postgres", 1)
+	ada := &client{cookies: map[string]string{}}
+	if _, codes := ask(t, ada, processes[0], signUpCookie, map[string]any{"e": "ada@example.com"}); len(codes) > 0 {
+		t.Fatal(codes)
+	}
+	released := make(chan error, 1)
+	go func() {
+		_, err := db.Query("DO $$ BEGIN LOCK TABLE signing_keys; PERFORM pg_sleep(22); END $$")
+		released <- err
+	}()
+	if took := waitFor(t, ada, processes[0], "{ me { email } }", "OVERLOADED"); took < 10*time.Second {
+		t.Errorf("a view of %v decides nothing", took)
+	}
+	if a, err := ada.send("GET", processes[0].url+"/readyz", http.Header{}, ""); err != nil || a.status != http.StatusServiceUnavailable {
+		t.Errorf("readyz: %d, %v", a.status, err)
+	}
+	if err := <-released; err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, ada, processes[0], "{ me { email } }", "")
+}
+
 const signUpCookie = `mutation($e: String!) { signUp(input: {email: $e, password: "paper lantern quay"}) { accessToken } }`
 
 // R-61: replicas change from one master secret to another one after the other, and what either

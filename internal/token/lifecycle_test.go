@@ -187,13 +187,23 @@ func TestRemoveRefuses(t *testing.T) {
 			if test.spoil != nil {
 				test.spoil(mine)
 			}
-			if _, err := NewKeyring(mine, test.master, ES256).Remove(t.Context(), test.prefix); !errors.Is(err, test.want) || len(mine.keys) != 3 {
-				t.Errorf("%d keys, %v", len(mine.keys), err)
+			if _, err := NewKeyring(mine, test.master, ES256).Remove(t.Context(), test.prefix); !errors.Is(err, test.want) || !slices.EqualFunc(mine.keys, store.keys, func(a, b StoredKey) bool { return a.ID == b.ID }) {
+				t.Errorf("%+v, %v", mine.keys, err)
 			}
 		})
 	}
 	if _, err := find(append(slices.Clone(store.keys), twin), ids["superseded"][:10]); !errors.Is(err, ErrUnknownKey) {
 		t.Errorf("two ids begin so: %v", err)
+	}
+}
+
+func TestWhenAKeySignsTheDatabaseSays(t *testing.T) { // also of a key that is held already
+	store, ids := threeKeys(t, testMaster(t))
+	ring := loadedRing(t, store, ES256)
+	store.keys[2].ActiveAt = time.Now()
+	mustLoad(t, ring)
+	if signs(t, ring) != ids["published"] {
+		t.Error("the new instant is not taken over")
 	}
 }
 
