@@ -144,7 +144,7 @@ func Parse(args, environ []string, stdout, stderr io.Writer) (Config, Command, e
 		return Config{}, Command{}, ErrDone
 	}
 	if err != nil {
-		return Config{}, Command{}, errors.New(shown(err.Error()))
+		return Config{}, Command{}, errors.New(shown(withoutArgument(err.Error())))
 	}
 	name, _, _ := strings.Cut(parsed.Command(), " <") // without arguments
 	command := Command{Name: name, KeyID: cli.Keys.Remove.KID}
@@ -168,6 +168,19 @@ func Parse(args, environ []string, stdout, stderr io.Writer) (Config, Command, e
 		return Config{}, command, c.mistakes
 	}
 	return cfg, command, nil
+}
+
+// withoutArgument leaves out a word too many: it may be the password of user create.
+func withoutArgument(text string) string {
+	head, argument, found := strings.Cut(text, "unexpected argument ")
+	if !found {
+		return text
+	}
+	hint := ""
+	if at := strings.LastIndex(argument, ", did you mean "); at >= 0 {
+		hint = argument[at:]
+	}
+	return head + "unexpected argument" + hint
 }
 
 func isSetting(flag string) bool {

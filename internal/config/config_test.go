@@ -214,11 +214,14 @@ func TestUnknownVariablesAreTold(t *testing.T) {
 
 func TestCommandLineThatCannotBeUnderstood(t *testing.T) { // a value under a misspelt flag is not repeated
 	for _, args := range [][]string{
-		{"--no-such-flag=" + canary}, {"--secrett=" + canary}, {"--secret"}, {"word"}, {"serve", "word"}, {"user"}, {"user", "create"}, {"migrate", "sideways"}, {"keys", "remove"},
+		{"--no-such-flag=" + canary}, {"--secrett=" + canary}, {"--secret"}, {"word"}, {"serve", "word"}, {"user"}, {"user", "create"}, {"user", "create", "a@example.com", canary}, {"user", "create", "a@example.com", "two words, " + canary}, {"migrate", "sideways"}, {"keys", "remove"},
 	} {
 		if _, _, out, err := parse(t, args); err == nil || strings.Contains(fmt.Sprint(err, out), canary) {
 			t.Errorf("%q: %v", args, err)
 		}
+	}
+	if _, _, _, err := parse(t, []string{"serv"}); err == nil || !strings.HasPrefix(err.Error(), "unexpected argument, did you mean ") {
+		t.Errorf("a slip of the pen: %v", err)
 	}
 }
 
