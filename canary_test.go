@@ -242,7 +242,7 @@ func (c *canaries) cutOff() (restore func()) {
 		}
 	}
 	run("ALTER DATABASE " + name + " ALLOW_CONNECTIONS false")
-	run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '" + name + "'")
+	run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'latchkey' AND datname = '" + name + "'")
 	return func() {
 		run("ALTER DATABASE " + name + " ALLOW_CONNECTIONS true")
 		_ = server.Close()
