@@ -52,8 +52,10 @@ func manage(ctx context.Context, cfg config.Config, command config.Command, std 
 		return createUser(ctx, cfg, command, plain, db, events, std.out)
 	case "user list":
 		return listUsers(ctx, db, std.out)
-	case "keys rotate":
-		return rotateKeys(ctx, cfg, master, db, events, std.out)
+	}
+	if keys, ok := strings.CutPrefix(command.Name, "keys "); ok {
+		ring := token.NewKeyring(db, master, cfg.Algorithm)
+		return manageKeys(ctx, cfg, keys, command.KeyID, ring, events, std.out)
 	}
 	return fmt.Errorf("unknown command %q", command.Name)
 }
@@ -150,14 +152,4 @@ func listUsers(ctx context.Context, db *store.DB, stdout io.Writer) error {
 			return out.Flush()
 		}
 	}
-}
-
-func rotateKeys(ctx context.Context, cfg config.Config, master token.Master, db *store.DB, events *event.Log, stdout io.Writer) error {
-	rotation, err := token.NewKeyring(db, master, cfg.Algorithm).Rotate(ctx)
-	if err != nil {
-		return err
-	}
-	events.Record(ctx, event.Event{Name: event.KeyRotated, Reason: "kid " + rotation.KeyID})
-	_, err = fmt.Fprintf(stdout, "new signing key %s, published within a minute, used from %s on\n", rotation.KeyID, rotation.ActiveAt.UTC().Format(time.RFC3339))
-	return err
 }

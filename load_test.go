@@ -16,6 +16,7 @@ import (
 
 	"latchkey/internal/session"
 	"latchkey/internal/store/storetest"
+	"latchkey/internal/token"
 )
 
 func serveAlone(t *testing.T, extra ...string) *process {
@@ -85,7 +86,19 @@ func TestOverload(t *testing.T) {
 func TestReadiness(t *testing.T) {
 	t.Parallel()
 	db := storetest.New(t, "sqlite")
-	sessions := session.New(db, session.Tokens{}, nil, nil, session.Config{})
+	master, err := token.ParseMaster(token.GenerateMaster().Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := token.NewKeyring(db, master, token.ES256)
+	if err := keys.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	issuer, err := token.NewIssuer(keys, token.IssuerConfig{Issuer: "i", Audience: "a", ClientID: "c", TTL: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sessions := session.New(db, session.Tokens{Access: issuer}, nil, nil, session.Config{})
 	ready := about{sessions: sessions, db: db.DB}
 	if err := ready.Ready(t.Context()); !errors.Is(err, session.ErrUncertain) {
 		t.Errorf("before the first look: %v", err)

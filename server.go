@@ -70,7 +70,12 @@ func explain(err error) string {
 		return "there is an account with this email address already"
 	case errors.Is(err, token.ErrOtherMaster):
 		return "the signing keys in the database were sealed under another master secret: " +
-			"restore that secret (LATCHKEY_SECRET, LATCHKEY_SECRET_FILE or the file secret in the data directory)"
+			"restore that secret (LATCHKEY_SECRET, LATCHKEY_SECRET_FILE or the file secret in the data directory), " +
+			"or name it in LATCHKEY_SECRET_OTHER while you replace it"
+	case errors.Is(err, token.ErrKeyConflict):
+		return "another process added a signing key at the same moment: nothing was changed, run the command again"
+	case errors.Is(err, token.ErrUnknownKey):
+		return err.Error() + " (keys list shows them)"
 	case errors.Is(err, store.ErrNewerDatabase):
 		return err.Error() + ": run that version, or newer"
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -147,6 +152,9 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, events *eve
 		return err
 	}
 	defer func() { _ = a.limiter.Close() }()
+	if cfg.HasOther {
+		tellOther(wiring, a.keys, log)
+	}
 
 	server := httpserver.NewServer(a.handler, log)
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -307,17 +315,19 @@ func newLimiter(ctx context.Context, cfg config.Config, master token.Master, db 
 func open(ctx context.Context, cfg config.Config, log *slog.Logger) (*store.DB, token.Master, error) {
 	master := cfg.Master
 	var dir datadir.Dir
+	var err error
 	if cfg.DatabaseURL == "" || !cfg.HasMaster {
-		var err error
 		if dir, err = datadir.Open(cfg.DataDir); err != nil {
 			return nil, token.Master{}, err
 		}
 	}
 	if !cfg.HasMaster {
-		var err error
 		if master, err = dir.Master(log); err != nil {
 			return nil, token.Master{}, err
 		}
+	}
+	if master, err = master.With(cfg.Other); err != nil {
+		return nil, token.Master{}, fmt.Errorf("LATCHKEY_SECRET_OTHER: %w", err)
 	}
 	if cfg.DatabaseURL != "" {
 		db, err := store.OpenPostgres(ctx, cfg.DatabaseURL)

@@ -263,27 +263,37 @@ func verifiesFully(pg *pgconn.Config) bool {
 
 func (c *checker) checkSecret(cfg *Config) {
 	s := c.settings
-	flag, text := "secret", s.Secret
-	switch {
-	case s.Secret != "" && s.SecretFile != "":
-		c.wrong("secret-file", "set it or LATCHKEY_SECRET, not both")
-		return
-	case s.SecretFile != "":
-		content, err := os.ReadFile(s.SecretFile)
-		if err != nil {
-			c.wrong("secret-file", "cannot be read: %v", err)
-			return
+	cfg.Master, cfg.HasMaster = c.master("secret", s.Secret, s.SecretFile)
+	cfg.Other, cfg.HasOther = c.master("secret-other", s.SecretOther, s.SecretOtherFile)
+	if cfg.HasMaster && cfg.HasOther {
+		if _, err := cfg.Master.With(cfg.Other); err != nil {
+			c.wrong("secret-other", "is the same as the master secret: give the one that it replaces, or none")
 		}
-		flag, text = "secret-file", string(content)
-	case s.Secret == "":
-		return
+	}
+}
+
+// master reads a secret from the setting of a flag or from the file that another names.
+func (c *checker) master(flag, text, file string) (token.Master, bool) {
+	switch {
+	case text != "" && file != "":
+		c.wrong(flag+"-file", "set it or %s, not both", variable(flag))
+		return token.Master{}, false
+	case file != "":
+		content, err := os.ReadFile(file)
+		if err != nil {
+			c.wrong(flag+"-file", "cannot be read: %v", err)
+			return token.Master{}, false
+		}
+		flag, text = flag+"-file", string(content)
+	case text == "":
+		return token.Master{}, false
 	}
 	master, err := token.ParseMaster(text)
 	if err != nil {
 		c.wrong(flag, "%s", strings.TrimPrefix(err.Error(), token.ErrWeakMaster.Error()+": "))
-		return
+		return token.Master{}, false
 	}
-	cfg.Master, cfg.HasMaster = master, true
+	return master, true
 }
 
 func (c *checker) checkPasswords(cfg *Config) {

@@ -125,6 +125,10 @@ func badSettings() map[string]struct{ environ, told string } {
 		"R-58: a secret that is not base64":                 {"LATCHKEY_SECRET=" + strings.Repeat(canary+"!", 4), "SECRET"},
 		"R-58: a file that is not there":                    {"LATCHKEY_SECRET_FILE=/nowhere/secret", "SECRET_FILE"},
 		"two secrets":                                       {"LATCHKEY_SECRET=" + goodSecret + "\nLATCHKEY_SECRET_FILE=/nowhere", "SECRET_FILE"},
+		"R-61: the same secret twice":                       {"LATCHKEY_SECRET=" + goodSecret + "\nLATCHKEY_SECRET_OTHER=" + strings.TrimSuffix(goodSecret, "="), "SECRET_OTHER"},
+		"R-61: two other secrets":                           {"LATCHKEY_SECRET_OTHER=" + goodSecret + "\nLATCHKEY_SECRET_OTHER_FILE=/nowhere", "SECRET_OTHER_FILE"},
+		"R-58: a short other secret":                        {"LATCHKEY_SECRET_OTHER=" + canary, "SECRET_OTHER"},
+		"R-58: an other file that is not there":             {"LATCHKEY_SECRET_OTHER_FILE=/nowhere/secret", "SECRET_OTHER_FILE"},
 		"replicas with a secret each":                       {production + "\nLATCHKEY_DATABASE_URL=postgres://u:" + canary + "@localhost/x", "SECRET"},
 		"R-118: a remote database without TLS":              {remote + "?sslmode=disable", "DATABASE_URL"},
 		"R-118: TLS if the other side likes":                {remote, "DATABASE_URL"},
@@ -211,18 +215,21 @@ func TestUnknownVariablesAreTold(t *testing.T) {
 
 func TestCommandLineThatCannotBeUnderstood(t *testing.T) { // a value under a misspelt flag is not repeated
 	for _, args := range [][]string{
-		{"--no-such-flag=" + canary}, {"--secrett=" + canary}, {"--secret"}, {"word"}, {"serve", "word"}, {"user"}, {"user", "create"}, {"migrate", "sideways"},
+		{"--no-such-flag=" + canary}, {"--secrett=" + canary}, {"--secret"}, {"word"}, {"serve", "word"}, {"user"}, {"user", "create"}, {"user", "create", "a@example.com", canary}, {"user", "create", "a@example.com", "two words, " + canary}, {"migrate", "sideways"}, {"keys", "remove"},
 	} {
 		if _, _, out, err := parse(t, args); err == nil || strings.Contains(fmt.Sprint(err, out), canary) {
 			t.Errorf("%q: %v", args, err)
 		}
+	}
+	if _, _, _, err := parse(t, []string{"serv"}); err == nil || !strings.HasPrefix(err.Error(), "unexpected argument, did you mean ") {
+		t.Errorf("a slip of the pen: %v", err)
 	}
 }
 
 func TestCommands(t *testing.T) {
 	for line, want := range map[string]string{
 		"": "serve", "serve": "serve", "migrate up": "migrate up", "migrate down": "migrate down", "migrate status": "migrate status",
-		"user list": "user list", "keys rotate": "keys rotate", "version": "version", "user create a@example.com": "user create",
+		"user list": "user list", "keys rotate": "keys rotate", "keys list": "keys list", "keys reseal": "keys reseal", "keys remove abcdefgh": "keys remove", "version": "version", "user create a@example.com": "user create",
 	} {
 		if _, command, _, err := parse(t, strings.Fields(line)); err != nil || command.Name != want {
 			t.Errorf("%q: %q, %v", line, command.Name, err)
@@ -230,6 +237,9 @@ func TestCommands(t *testing.T) {
 	}
 	_, command, _, err := parse(t, []string{"user", "create", "a@example.com", "--name", "Ada", "--role", "ADMIN", "--role", "USER"})
 	if err != nil || command.Email != "a@example.com" || command.Label != "Ada" || !slices.Equal(command.Roles, []user.Role{user.RoleAdmin, user.RoleUser}) {
+		t.Errorf("%+v, %v", command, err)
+	}
+	if _, command, _, err := parse(t, []string{"keys", "remove", "abcdefgh"}, "LATCHKEY_KID=other"); err != nil || command.KeyID != "abcdefgh" {
 		t.Errorf("%+v, %v", command, err)
 	}
 	_, command, _, err = parse(t, []string{"user", "create", "a@example.com"}, "LATCHKEY_ROLE=ADMIN", "LATCHKEY_NAME=Eve")
@@ -267,6 +277,10 @@ func TestSecretFile(t *testing.T) { // R-58
 	file, variable := mustParse(t, nil, "LATCHKEY_SECRET_FILE="+path), mustParse(t, nil, "LATCHKEY_SECRET="+goodSecret)
 	if !file.HasMaster || file.Master.Derive(token.PurposeLimitKey) != variable.Master.Derive(token.PurposeLimitKey) {
 		t.Error("the file's secret is another")
+	}
+	other := mustParse(t, nil, "LATCHKEY_SECRET_OTHER_FILE="+path)
+	if !other.HasOther || other.HasMaster || other.Other.Derive(token.PurposeLimitKey) != file.Master.Derive(token.PurposeLimitKey) {
+		t.Error("the other file's secret is another")
 	}
 	if err := os.WriteFile(path, []byte(canary), 0o600); err != nil {
 		t.Fatal(err)

@@ -28,6 +28,8 @@ const (
 	LoggedOut        Name = "logout.succeeded"
 	AllRevoked       Name = "sessions.revoked"
 	KeyRotated       Name = "key.rotated"
+	KeyRemoved       Name = "key.removed"
+	KeyResealed      Name = "key.resealed"
 	Started          Name = "server.started"
 )
 

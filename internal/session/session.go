@@ -22,9 +22,9 @@ import (
 var (
 	// ErrNoToken: the request carries no access token.
 	ErrNoToken = errors.New("session: no access token")
-	// ErrUncertain: this process has not learned for too long which sessions have ended, so it
-	// cannot tell.
-	ErrUncertain = errors.New("session: the view of ended sessions is too old")
+	// ErrUncertain: this process has not learned for too long which sessions have ended and which
+	// signing keys were removed, so it cannot tell.
+	ErrUncertain = errors.New("session: the view of ended sessions or signing keys is too old")
 	// ErrRevoked: the access token is good, but its session has ended.
 	ErrRevoked = errors.New("session: the access token's session has ended")
 	// ErrEnded: the refresh token is missing, not ours, or of a session that is over. The cause
@@ -256,7 +256,7 @@ func (s *Service) Authenticate(accessToken string) (Principal, error) {
 
 // Fresh answers ErrUncertain while Authenticate would.
 func (s *Service) Fresh() error {
-	if s.ended.age() > maxViewAge {
+	if s.ended.age() > maxViewAge || s.tokens.Access.KeysAge() > maxViewAge {
 		return ErrUncertain
 	}
 	return nil
@@ -381,8 +381,8 @@ func (s *Service) grant(u user.User, authTime time.Time, r token.Refresh, ttl ti
 }
 
 const (
-	// A view of the ended sessions that is older than maxViewAge decides nothing; it is
-	// read anew every reloadInterval.
+	// A view of the ended sessions or of the signing keys that is older than maxViewAge decides
+	// nothing; the sessions are read anew every reloadInterval.
 	reloadInterval  = 5 * time.Second
 	maxViewAge      = 15 * time.Second
 	listenPause     = time.Second

@@ -179,7 +179,7 @@ func TestDatabaseHoldsNothingToPresent(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *storetest.Database) {
 		master := newMaster(t)
 		s, codec := newService(t, db, master, policy), token.NewRefreshCodec(master)
-		g, err := s.Refresh(t.Context(), start(t, s, newUser(t, db, "ada@example.com")).Refresh)
+		g, err := s.Refresh(t.Context(), start(t, s, newUser(t, db, "ada@example.com")).Refresh, session.Client{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -195,7 +195,7 @@ func TestDatabaseHoldsNothingToPresent(t *testing.T) {
 				forged = append(forged, codec.Encode(r))
 			}
 			for _, secret := range forged {
-				if _, err := s.Refresh(t.Context(), secret); !errors.Is(err, session.ErrEnded) {
+				if _, err := s.Refresh(t.Context(), secret, session.Client{}); !errors.Is(err, session.ErrEnded) {
 					t.Errorf("%q refreshes: %v", value, err)
 				}
 				if _, err := s.Authenticate(secret.Reveal()); err == nil {
@@ -203,7 +203,7 @@ func TestDatabaseHoldsNothingToPresent(t *testing.T) {
 				}
 			}
 		}
-		if _, err := s.Refresh(t.Context(), g.Refresh); err != nil {
+		if _, err := s.Refresh(t.Context(), g.Refresh, session.Client{}); err != nil {
 			t.Errorf("the owner's own: %v", err)
 		}
 	})

@@ -352,36 +352,6 @@ func TestCreateSessionReplaces(t *testing.T) {
 	})
 }
 
-func TestSigningKeys(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *storetest.Database) {
-		k := token.StoredKey{ID: "a", Generation: 1, Algorithm: token.ES256, SealedKey: []byte{1, 2}}
-		if err := db.AddSigningKey(t.Context(), k, 0); err != nil {
-			t.Fatal(err)
-		}
-		k.ID = "b"
-		if err := db.AddSigningKey(t.Context(), k, 0); !errors.Is(err, token.ErrKeyConflict) {
-			t.Errorf("the same generation: %v", err)
-		}
-		k.Generation = 2
-		if err := db.AddSigningKey(t.Context(), k, time.Hour); err != nil {
-			t.Fatal(err)
-		}
-		keys, now, err := db.SigningKeys(t.Context())
-		if err != nil || len(keys) != 2 || keys[0].ID != "a" || string(keys[0].SealedKey) != "\x01\x02" {
-			t.Fatalf("%+v, %v", keys, err)
-		}
-		if d := keys[1].ActiveAt.Sub(now); d < 59*time.Minute || d > time.Hour {
-			t.Errorf("active in %v", d)
-		}
-		if err := db.DeleteSigningKeys(t.Context(), []string{"a"}); err != nil {
-			t.Fatal(err)
-		}
-		if keys, _, _ = db.SigningKeys(t.Context()); len(keys) != 1 {
-			t.Errorf("left: %v", keys)
-		}
-	})
-}
-
 func TestMigrations(t *testing.T) {
 	for _, engine := range storetest.Engines() {
 		t.Run(engine, func(t *testing.T) {

@@ -87,7 +87,7 @@ type accessClaims struct {
 // . Errors: ErrNoKey.
 func (i *Issuer) Issue(a Access) (Secret, time.Duration, error) {
 	set := i.keys.set.Load()
-	if set == nil {
+	if set == nil || len(set.keys) == 0 {
 		return Secret{}, 0, ErrNoKey
 	}
 	now := time.Now()
@@ -117,6 +117,9 @@ func (i *Issuer) Issue(a Access) (Secret, time.Duration, error) {
 	}
 	return NewSecret(signed), max(expires.Sub(now).Truncate(time.Second), time.Second), nil
 }
+
+// KeysAge is how long ago the keys were read that Verify trusts.
+func (i *Issuer) KeysAge() time.Duration { return i.keys.Age() }
 
 // Verify checks a token's signature, type, issuer, audience, times and identifiers (R-44 to
 // R-50), with no network or database read. A token that was good less than a minute ago is

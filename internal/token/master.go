@@ -102,6 +102,9 @@ func (m Master) With(other Master) (Master, error) {
 	return Master{m.secret, other.secret}, nil
 }
 
+// alone is m without the other secret.
+func (m Master) alone() Master { return Master{secret: m.secret} }
+
 // Derive returns the 32-byte key for new things of a purpose.
 func (m Master) Derive(p Purpose) [32]byte { return derive(m.secret, p) }
 
