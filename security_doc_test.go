@@ -75,7 +75,7 @@ func TestSecurityDocument(t *testing.T) {
 
 type requirement struct {
 	section, number, level, text string
-	kind, why                      string // the explanation; empty for none
+	kind, why                    string // the explanation; empty for none
 }
 
 const (
