@@ -156,7 +156,7 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// Nothing that a page of another site could send changes anything.
+// Nothing that a page of another site could send changes anything.
 func TestForeignPagesCannotLogOut(t *testing.T) {
 	t.Parallel()
 	p := serveAlone(t)
