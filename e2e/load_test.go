@@ -1,8 +1,7 @@
-package main
+package e2e
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -13,10 +12,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"latchkey/internal/session"
-	"latchkey/internal/store/storetest"
-	"latchkey/internal/token"
 )
 
 func serveAlone(t *testing.T, extra ...string) *process {
@@ -79,41 +74,6 @@ func TestOverload(t *testing.T) {
 	}
 	if overloaded.status != http.StatusOK || overloaded.header.Get("Retry-After") == "" || !strings.Contains(string(overloaded.body), `"retryAfter":`) {
 		t.Errorf("OVERLOADED: %d, %v, %s", overloaded.status, overloaded.header, overloaded.body)
-	}
-}
-
-// R-87, R-88: a server that cannot tell which sessions have ended is not ready.
-func TestReadiness(t *testing.T) {
-	t.Parallel()
-	db := storetest.New(t, "sqlite")
-	master, err := token.ParseMaster(token.GenerateMaster().Reveal())
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys := token.NewKeyring(db, master, token.ES256)
-	if err := keys.Load(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	issuer, err := token.NewIssuer(keys, token.IssuerConfig{Issuer: "i", Audience: "a", ClientID: "c", TTL: time.Minute})
-	if err != nil {
-		t.Fatal(err)
-	}
-	sessions := session.New(db, session.Tokens{Access: issuer}, nil, nil, session.Config{})
-	ready := about{sessions: sessions, db: db.DB}
-	if err := ready.Ready(t.Context()); !errors.Is(err, session.ErrUncertain) {
-		t.Errorf("before the first look: %v", err)
-	}
-	if err := sessions.LoadEnded(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := ready.Ready(t.Context()); err != nil {
-		t.Errorf("after it: %v", err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := ready.Ready(t.Context()); err == nil {
-		t.Error("ready without a database")
 	}
 }
 
