@@ -47,6 +47,7 @@ func TestScenarios(t *testing.T) {
 					"server": cmdServer, "halt": cmdHalt, "gql": cmdGQL, "http": cmdHTTP,
 					"code": cmdCode, "header": cmdHeader, "status": cmdStatus, "cookie": cmdCookie,
 					"steal": cmdSteal, "age": cmdAge, "sql": cmdSQL, "log": cmdLog, "keep": cmdKeep,
+					"subscribe": cmdSubscribe, "events": cmdEvents, "capture": cmdCapture,
 					"answer": cmdAnswer,
 				},
 			})
@@ -158,6 +159,7 @@ type world struct {
 	db      *storetest.Database
 	servers map[string]*process
 	clients map[string]*client
+	streams map[string]*events // by client
 	last    answer
 }
 
@@ -170,7 +172,7 @@ func setup(t *testing.T, env *testscript.Env, engine string) error {
 	if err != nil {
 		return err
 	}
-	w := &world{servers: map[string]*process{}, clients: map[string]*client{}}
+	w := &world{servers: map[string]*process{}, clients: map[string]*client{}, streams: map[string]*events{}}
 	env.Values[worldKey{}] = w
 	dataDir := filepath.Join(env.WorkDir, "data")
 	env.Setenv("PATH", filepath.Dir(path)+string(os.PathListSeparator)+os.Getenv("PATH"))
@@ -184,6 +186,9 @@ func setup(t *testing.T, env *testscript.Env, engine string) error {
 		env.Setenv("LATCHKEY_DATABASE_URL", w.db.URL)
 	}
 	env.Defer(func() {
+		for _, e := range w.streams {
+			e.leave()
+		}
 		for _, p := range w.servers {
 			p.kill()
 		}

@@ -136,6 +136,9 @@ func TestDeclaredLimitsAreCharged(t *testing.T) {
 		},
 		"logout":    func() { c.run(`mutation { logout }`, c.known) },
 		"revokeAll": func() { c.run(`mutation { revokeAll }`, c.known) },
+		"revokeSession": func() {
+			c.run(`mutation { revokeSession(id: "`+c.ada.SessionID.String()+`") }`, c.known)
+		},
 	}
 	for _, field := range NewExecutableSchema(Config{}).Schema().Mutation.Fields {
 		act, ok := runs[field.Name]
