@@ -61,7 +61,7 @@ func layers() map[string]struct{ who, may string } {
 		"a session stands on leaves":                    {sessionDir, leafDirs},
 		"no flow imports a flow, only what is below":    {flowDirs, leafDirs + " " + sessionDir},
 		"one request, as the transport knows it":        {"internal/reqctx", sessionDir + " internal/token"},
-		"HTTP knows requests, sessions and tokens":      {"internal/httpserver", "internal/reqctx " + sessionDir + " internal/token"},
+		"HTTP knows requests, sessions and tokens":      {"internal/httpserver", "internal/reqctx " + sessionDir + " internal/token internal/ratelimit"},
 		"GraphQL calls flows and imports no adapter":    {"graph", "graph/model internal/reqctx " + domainDirs},
 		"the store serves the domain, and no adapter":   {"internal/store", "migrations " + domainDirs},
 		"settings are the leaves' own types":            {"internal/config", leafDirs},

@@ -71,9 +71,9 @@ func (c *canaries) signIn() {
 	c.expect("", ada, "logout", `{"query":"mutation { logout }"}`)
 }
 
-// expire presents an access token whose time is over.
+// expire presents an access token whose time is over, to a server that counts without Redis.
 func (c *canaries) expire() {
-	brief, err := start(must(binary()), append(slices.Clone(c.env), "LATCHKEY_ACCESS_TTL=1s"), c.screen)
+	brief, err := start(must(binary()), append(slices.Clone(c.env), "LATCHKEY_ACCESS_TTL=1s", "LATCHKEY_REDIS_URL="), c.screen)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -87,6 +87,7 @@ func (c *canaries) expire() {
 	who := newClient()
 	c.expect("", who, "sign-up for a second", `{"query":"mutation { signUp(input: {email: \"brief@example.com\", password: \"`+c.random("a brief password")+` that is long enough\"}) { accessToken } }"}`)
 	waitFor(c.t, who, brief, "{ me { id } }", "UNAUTHENTICATED TOKEN_EXPIRED")
+	c.expect("INVALID_CREDENTIALS", who, "wrong password, elsewhere", `{"query":"mutation { login(input: {email: \"`+c.address+`\", password: \"`+c.random("a wrong password, elsewhere")+`\"}) { expiresIn } }"}`)
 	c.expect("UNAUTHENTICATED TOKEN_EXPIRED", who, "an expired access token", `{"query":"{ me { id } }"}`)
 }
 

@@ -24,7 +24,8 @@ func serveAlone(t *testing.T, extra ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	env := append([]string{"LATCHKEY_ADDR=127.0.0.1:0", "LATCHKEY_DATA_DIR=" + filepath.Join(t.TempDir(), "data")}, extra...)
+	env := append(generous(), "LATCHKEY_ADDR=127.0.0.1:0", "LATCHKEY_DATA_DIR="+filepath.Join(t.TempDir(), "data"))
+	env = append(env, extra...)
 	p, err := start(path, env, &lockedBuffer{})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, p.log)
@@ -37,7 +38,7 @@ func serveAlone(t *testing.T, extra ...string) *process {
 // wait, and whoever is signed in notices nothing.
 func TestOverload(t *testing.T) {
 	t.Parallel()
-	p := serveAlone(t, "LATCHKEY_ARGON2_CONCURRENCY=1", "LATCHKEY_LIMIT_LOGIN_ADDRESS=1000/1m")
+	p := serveAlone(t, "LATCHKEY_ARGON2_CONCURRENCY=1")
 	ada := &client{cookies: map[string]string{}}
 	refresh, codes := ask(t, ada, p, signUpBody, map[string]any{"e": "ada@example.com"})
 	if len(codes) > 0 {
@@ -84,7 +85,7 @@ func TestOverload(t *testing.T) {
 func TestReadiness(t *testing.T) {
 	t.Parallel()
 	db := storetest.New(t, "sqlite")
-	sessions := session.New(db, session.Tokens{}, nil, session.Config{})
+	sessions := session.New(db, session.Tokens{}, nil, nil, session.Config{})
 	ready := about{sessions: sessions, db: db.DB}
 	if err := ready.Ready(t.Context()); !errors.Is(err, session.ErrUncertain) {
 		t.Errorf("before the first look: %v", err)
@@ -142,7 +143,7 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// Nothing that a page of another site could send changes anything.
+// Nothing that a page of another site could send changes anything.
 func TestForeignPagesCannotLogOut(t *testing.T) {
 	t.Parallel()
 	p := serveAlone(t)

@@ -151,7 +151,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, events *eve
 	if err != nil {
 		return err
 	}
-	defer a.close()
+	defer func() { _ = a.limiter.Close() }()
 	if cfg.HasOther {
 		tellOther(wiring, a.keys, log)
 	}
@@ -161,6 +161,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, events *eve
 	var work sync.WaitGroup
 	work.Go(func() { a.keys.Run(background, log) })
 	work.Go(func() { a.sessions.Run(background, log) })
+	work.Go(func() { a.limiter.Run(background, log) })
 	defer work.Wait()
 	defer cancel()
 
@@ -210,17 +211,16 @@ type app struct {
 	handler  http.Handler
 	keys     *token.Keyring
 	sessions *session.Service
-	close    func()
+	limiter  *ratelimit.Limiter
 }
 
 // wire builds everything from the leaves up.
 func wire(ctx context.Context, cfg config.Config, master token.Master, db *store.DB, log *slog.Logger, events *event.Log) (*app, error) {
-	pseudonym := token.NewPseudonym(master)
 	hasher, err := password.New(cfg.Argon2)
 	if err != nil {
 		return nil, err
 	}
-	limiter, closeLimiter, err := newLimiter(ctx, cfg, master, log)
+	limiter, err := newLimiter(ctx, cfg, master, db, log)
 	if err != nil {
 		return nil, err
 	}
@@ -238,17 +238,18 @@ func wire(ctx context.Context, cfg config.Config, master token.Master, db *store
 	if err != nil {
 		return nil, err
 	}
-	sessions := session.New(db, session.Tokens{Access: issuer, Refresh: token.NewRefreshCodec(master)}, events, session.Config{
+	sessions := session.New(db, session.Tokens{Access: issuer, Refresh: token.NewRefreshCodec(master)}, limiter, events, session.Config{
 		Grace: cfg.RefreshGrace, IdleTTL: cfg.RefreshIdleTTL, TTL: cfg.RefreshTTL,
+		Limits: cfg.Limits,
 	})
 	if err := sessions.LoadEnded(ctx); err != nil {
 		return nil, err
 	}
 	logins := login.New(db, hasher, limiter, sessions, events, login.Config{
-		PerAddress: cfg.LimitLoginAddress, PerAccount: cfg.LimitLoginAccount, Pseudonym: pseudonym,
+		Limits: cfg.Limits, Devices: token.NewDeviceCodec(master), Pseudonym: token.NewPseudonym(master),
 	})
 	signups := signup.New(db, hasher, limiter, logins, events, signup.Config{
-		PerAddress: cfg.LimitSignupAddress, Password: cfg.Password, Service: serviceName,
+		Limits: cfg.Limits, Password: cfg.Password, Service: serviceName,
 	})
 	api, err := graph.NewHandler(graph.NewResolver(db, signups, logins, sessions), log, graph.HandlerConfig{
 		Introspection: cfg.Introspection, Reasons: cfg.Development,
@@ -259,15 +260,16 @@ func wire(ctx context.Context, cfg config.Config, master token.Master, db *store
 	edge := httpserver.Config{
 		PublicURL: cfg.PublicURL, Secure: !cfg.Development,
 		AllowedOrigins: cfg.Origins(cfg.PublicURL), TrustedProxies: cfg.TrustedProxies,
-		SameSiteNone: cfg.SameSiteNone, JWKSMaxAge: token.JWKSMaxAge,
+		SameSiteNone: cfg.SameSiteNone, JWKSMaxAge: token.JWKSMaxAge, Limits: cfg.Limits,
 	}
 	if cfg.IDE {
 		edge.IDE = web.IDE()
 	}
 	return &app{
-		handler: httpserver.New(httpserver.API{Handler: api, Refuse: graph.Refuse, Crashed: graph.RefuseInternal},
-			sessions, about{keys, sessions, db}, log, edge),
-		keys: keys, sessions: sessions, close: closeLimiter,
+		handler: httpserver.New(httpserver.API{
+			Handler: api, Refuse: graph.Refuse, Limited: graph.RefuseLimited, Crashed: graph.RefuseInternal,
+		}, sessions, about{keys, sessions, db}, limiter, log, edge),
+		keys: keys, sessions: sessions, limiter: limiter,
 	}, nil
 }
 
@@ -283,25 +285,29 @@ func (a about) Ready(ctx context.Context) error {
 	return errors.Join(a.sessions.Fresh(), a.db.Ping(ctx))
 }
 
-func newLimiter(ctx context.Context, cfg config.Config, master token.Master, log *slog.Logger) (*ratelimit.Limiter, func(), error) {
-	key := master.Derive(token.PurposeLimitKey)
-	limits := ratelimit.Config{OnFallback: func(err error) {
-		log.Warn("Redis does not answer: this process counts rate limits for itself", "error", err)
+// newLimiter counts in Redis, or else in Postgres what is about accounts, or else in this process.
+func newLimiter(ctx context.Context, cfg config.Config, master token.Master, db *store.DB, log *slog.Logger) (*ratelimit.Limiter, error) {
+	where := "the database"
+	limits := ratelimit.Config{Replicas: cfg.Replicas, OnFallback: func(err error) {
+		log.Warn(where+" does not answer in time: this process counts rate limits for itself", "error", err)
 	}}
-	if cfg.RedisURL == "" {
-		limiter, err := ratelimit.New(key[:], nil, limits)
-		return limiter, func() {}, err
+	var shared *ratelimit.Shared
+	switch {
+	case cfg.RedisURL != "":
+		where = "Redis"
+		var err error
+		if shared, err = ratelimit.OpenRedis(cfg.RedisURL); err != nil {
+			return nil, err
+		}
+		// It may come back, so this is no reason not to start.
+		if err := shared.Ping(ctx); err != nil {
+			limits.OnFallback(err)
+		}
+	case cfg.DatabaseURL != "":
+		shared = ratelimit.OnDatabase(db)
 	}
-	shared, err := ratelimit.OpenRedis(cfg.RedisURL)
-	if err != nil {
-		return nil, nil, err
-	}
-	// It may come back, so this is no reason not to start.
-	if err := shared.Ping(ctx); err != nil {
-		limits.OnFallback(err)
-	}
-	limiter, err := ratelimit.New(key[:], shared, limits)
-	return limiter, func() { _ = shared.Close() }, err
+	key := master.Derive(token.PurposeLimitKey)
+	return ratelimit.New(key[:], shared, limits)
 }
 
 // open opens the database and answers the master secret, both from the data directory where

@@ -47,6 +47,7 @@ func TestScenarios(t *testing.T) {
 					"server": cmdServer, "halt": cmdHalt, "gql": cmdGQL, "http": cmdHTTP,
 					"code": cmdCode, "header": cmdHeader, "status": cmdStatus, "cookie": cmdCookie,
 					"steal": cmdSteal, "age": cmdAge, "sql": cmdSQL, "log": cmdLog, "keep": cmdKeep,
+					"answer": cmdAnswer,
 				},
 			})
 		})

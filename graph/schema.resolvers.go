@@ -35,7 +35,7 @@ func (r *mutationResolver) Login(ctx context.Context, input model.LoginInput) (*
 func (r *mutationResolver) Refresh(ctx context.Context, refreshToken *string) (*model.AuthPayload, error) {
 	req := reqctx.From(ctx)
 	secret, delivery := presented(req, refreshToken)
-	g, err := r.sessions.Refresh(ctx, secret)
+	g, err := r.sessions.Refresh(ctx, secret, req.Client)
 	return authPayload(req, g, delivery, err)
 }
 

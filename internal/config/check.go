@@ -65,9 +65,7 @@ func (c *checker) config() Config {
 		RefreshTTL:     c.duration("refresh-ttl", s.RefreshTTL, time.Second, maxRefreshTTL),
 		Algorithm:      token.Algorithm(c.choice("signing-algorithm", s.SigningAlgorithm, string(token.ES256), string(token.EdDSA))),
 
-		LimitLoginAddress:  c.rate("limit-login-address", s.LimitLoginAddress),
-		LimitLoginAccount:  c.rate("limit-login-account", s.LimitLoginAccount),
-		LimitSignupAddress: c.rate("limit-signup-address", s.LimitSignupAddress),
+		Limits: c.limits(),
 
 		LogJSON: c.choice("log-format", s.LogFormat, "text", "json") == "json",
 	}
@@ -88,6 +86,9 @@ func (c *checker) config() Config {
 	}
 	if !cfg.Development && (cfg.IDE || cfg.Introspection) {
 		cfg.Warnings = append(cfg.Warnings, "the IDE or introspection is switched on outside development: the schema is public")
+	}
+	if cfg.Replicas = c.integer("replicas", s.Replicas); cfg.Replicas == 0 {
+		c.wrong("replicas", "is not at least 1")
 	}
 	if err := cfg.LogLevel.UnmarshalText([]byte(s.LogLevel)); err != nil {
 		c.wrong("log-level", "%q is not debug, info, warn or error", s.LogLevel)
@@ -323,6 +324,26 @@ func (c *checker) duration(flag, text string, least, most time.Duration) time.Du
 		c.wrong(flag, "%v is not between %v and %v", d, least, most)
 	}
 	return d
+}
+
+func (c *checker) limits() ratelimit.Limits {
+	s := c.settings
+	out := ratelimit.Limits{}
+	for bucket, text := range map[string]string{
+		ratelimit.Requests:       s.LimitRequests,
+		ratelimit.LoginAddress:   s.LimitLoginAddress,
+		ratelimit.LoginNetwork:   s.LimitLoginNetwork,
+		ratelimit.LoginSpray:     s.LimitLoginSpray,
+		ratelimit.LoginAccount:   s.LimitLoginAccount,
+		ratelimit.LoginStreak:    s.LimitLoginStreak,
+		ratelimit.LoginDevice:    s.LimitLoginDevice,
+		ratelimit.SignupAddress:  s.LimitSignupAddress,
+		ratelimit.RefreshSession: s.LimitRefreshSession,
+		ratelimit.RefreshInvalid: s.LimitRefreshInvalid,
+	} {
+		out[bucket] = c.rate("limit-"+bucket, text)
+	}
+	return out
 }
 
 func (c *checker) rate(flag, text string) ratelimit.Rate {

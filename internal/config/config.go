@@ -41,9 +41,8 @@ type Config struct {
 	Audience       string // empty: the public URL
 	Algorithm      token.Algorithm
 
-	LimitLoginAddress  ratelimit.Rate
-	LimitLoginAccount  ratelimit.Rate
-	LimitSignupAddress ratelimit.Rate
+	Limits   ratelimit.Limits // of every bucket
+	Replicas int              // at least 1
 
 	Argon2   password.Config
 	Password password.Policy

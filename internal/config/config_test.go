@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/internal/ratelimit"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
 )
@@ -95,8 +96,8 @@ func badSettings() map[string]struct{ environ, told string } {
 		"R-102: an origin with a path":                   {production + "\nLATCHKEY_ALLOWED_ORIGINS=https://app.example.com/x", "ALLOWED_ORIGINS"},
 		"R-102: an origin with a user":                   {production + "\nLATCHKEY_ALLOWED_ORIGINS=https://u:" + canary + "@app.example.com", "ALLOWED_ORIGINS"},
 		"R-102: a comma too many":                        {production + "\nLATCHKEY_ALLOWED_ORIGINS=https://app.example.com,", "ALLOWED_ORIGINS"},
-		"R-36: a proxy by name":                          {"LATCHKEY_TRUSTED_PROXIES=proxy.internal", "TRUSTED_PROXIES"},
-		"R-36: a network that is none":                   {"LATCHKEY_TRUSTED_PROXIES=10.0.0.0/33", "TRUSTED_PROXIES"},
+		"a proxy by name":                                {"LATCHKEY_TRUSTED_PROXIES=proxy.internal", "TRUSTED_PROXIES"},
+		"a network that is none":                         {"LATCHKEY_TRUSTED_PROXIES=10.0.0.0/33", "TRUSTED_PROXIES"},
 		"R-105: cross-site cookies without https":        {"LATCHKEY_COOKIE_SAME_SITE=none", "COOKIE_SAME_SITE"},
 		"R-105: there is no lax":                         {"LATCHKEY_COOKIE_SAME_SITE=lax", "COOKIE_SAME_SITE"},
 		"R-50: access tokens live too long":              {"LATCHKEY_ACCESS_TTL=15m1s", "ACCESS_TTL"},
@@ -104,18 +105,18 @@ func badSettings() map[string]struct{ environ, told string } {
 		"a number is no duration":                        {"LATCHKEY_ACCESS_TTL=600", "ACCESS_TTL"},
 		"R-68: a grace of more than a minute":            {"LATCHKEY_REFRESH_GRACE=61s", "REFRESH_GRACE"},
 		"R-68: a negative grace":                         {"LATCHKEY_REFRESH_GRACE=-1s", "REFRESH_GRACE"},
-		"R-76: sessions that cannot be used":             {"LATCHKEY_REFRESH_IDLE_TTL=0s", "REFRESH_IDLE_TTL"},
+		"sessions that cannot be used":                   {"LATCHKEY_REFRESH_IDLE_TTL=0s", "REFRESH_IDLE_TTL"},
 		"R-96: longer than browsers keep a cookie":       {"LATCHKEY_REFRESH_TTL=9601h", "REFRESH_TTL"},
 		"R-44: RSA":                                         {"LATCHKEY_SIGNING_ALGORITHM=RS256", "SIGNING_ALGORITHM"},
 		"R-44: none":                                        {"LATCHKEY_SIGNING_ALGORITHM=none", "SIGNING_ALGORITHM"},
-		"R-29: no limit is no limit":                        {"LATCHKEY_LIMIT_LOGIN_ACCOUNT=0/15m", "LIMIT_LOGIN_ACCOUNT"},
-		"R-29: a limit for nothing":                         {"LATCHKEY_LIMIT_LOGIN_ADDRESS=20", "LIMIT_LOGIN_ADDRESS"},
-		"R-29: a limit that never ends":                     {"LATCHKEY_LIMIT_SIGNUP_ADDRESS=5/10000h", "LIMIT_SIGNUP_ADDRESS"},
+		"no limit is no limit":                              {"LATCHKEY_LIMIT_LOGIN_ACCOUNT=0/15m", "LIMIT_LOGIN_ACCOUNT"},
+		"a limit for nothing":                               {"LATCHKEY_LIMIT_LOGIN_ADDRESS=20", "LIMIT_LOGIN_ADDRESS"},
+		"a limit that never ends":                           {"LATCHKEY_LIMIT_SIGNUP_ADDRESS=5/10000h", "LIMIT_SIGNUP_ADDRESS"},
 		"R-08: hashes below the floor":                      {"LATCHKEY_ARGON2_MEMORY_KIB=1024", "ARGON2_MEMORY_KIB"},
 		"R-08: one pass is too few for this memory":         {"LATCHKEY_ARGON2_TIME=1", "ARGON2_MEMORY_KIB"},
 		"R-08: no memory":                                   {"LATCHKEY_ARGON2_MEMORY_KIB=-1", "ARGON2_MEMORY_KIB"},
 		"R-08: more memory than can be said":                {"LATCHKEY_ARGON2_MEMORY_KIB=99999999999", "ARGON2_MEMORY_KIB"},
-		"R-11: a broken number":                             {"LATCHKEY_ARGON2_CONCURRENCY=two", "ARGON2_CONCURRENCY"},
+		"a broken number":                                   {"LATCHKEY_ARGON2_CONCURRENCY=two", "ARGON2_CONCURRENCY"},
 		"R-01: a minimum of seven":                          {"LATCHKEY_PASSWORD_MIN_LENGTH=7", "PASSWORD_MIN_LENGTH"},
 		"R-02: a minimum that keeps long passwords out":     {"LATCHKEY_PASSWORD_MIN_LENGTH=65", "PASSWORD_MIN_LENGTH"},
 		"R-58: a short secret":                              {"LATCHKEY_SECRET=" + canary, "SECRET"},
@@ -123,9 +124,9 @@ func badSettings() map[string]struct{ environ, told string } {
 		"R-58: zeros":                                       {"LATCHKEY_SECRET=" + strings.Repeat("A", 43) + "=", "SECRET"},
 		"R-58: a secret that is not base64":                 {"LATCHKEY_SECRET=" + strings.Repeat(canary+"!", 4), "SECRET"},
 		"R-58: a file that is not there":                    {"LATCHKEY_SECRET_FILE=/nowhere/secret", "SECRET_FILE"},
-		"R-61: two secrets":                                 {"LATCHKEY_SECRET=" + goodSecret + "\nLATCHKEY_SECRET_FILE=/nowhere", "SECRET_FILE"},
+		"two secrets":                                       {"LATCHKEY_SECRET=" + goodSecret + "\nLATCHKEY_SECRET_FILE=/nowhere", "SECRET_FILE"},
 		"R-61: the same secret twice":                       {"LATCHKEY_SECRET=" + goodSecret + "\nLATCHKEY_SECRET_OTHER=" + strings.TrimSuffix(goodSecret, "="), "SECRET_OTHER"},
-		"R-61: two other secrets":                           {"LATCHKEY_SECRET_OTHER=" + goodSecret + "\nLATCHKEY_SECRET_OTHER_FILE=/nowhere", "SECRET_OTHER_FILE"},
+		"two other secrets":                                 {"LATCHKEY_SECRET_OTHER=" + goodSecret + "\nLATCHKEY_SECRET_OTHER_FILE=/nowhere", "SECRET_OTHER_FILE"},
 		"R-58: a short other secret":                        {"LATCHKEY_SECRET_OTHER=" + canary, "SECRET_OTHER"},
 		"R-58: an other file that is not there":             {"LATCHKEY_SECRET_OTHER_FILE=/nowhere/secret", "SECRET_OTHER_FILE"},
 		"replicas with a secret each":                       {production + "\nLATCHKEY_DATABASE_URL=postgres://u:" + canary + "@localhost/x", "SECRET"},
@@ -142,8 +143,8 @@ func badSettings() map[string]struct{ environ, told string } {
 		"a Redis URL that cannot be read":                   {"LATCHKEY_REDIS_URL=redis://u:" + canary + "@h:port", "REDIS_URL"},
 		"an address without a port":                         {"LATCHKEY_ADDR=127.0.0.1", "ADDR"},
 		"a port that is none":                               {"LATCHKEY_ADDR=127.0.0.1:65536", "ADDR"},
-		"R-107: neither on nor off":                         {"LATCHKEY_IDE=yes", "IDE"},
-		"R-107: neither on nor off, for the schema":         {"LATCHKEY_INTROSPECTION=true", "INTROSPECTION"},
+		"neither on nor off":                                {"LATCHKEY_IDE=yes", "IDE"},
+		"neither on nor off, for the schema":                {"LATCHKEY_INTROSPECTION=true", "INTROSPECTION"},
 		"a log in another form":                             {"LATCHKEY_LOG_FORMAT=xml", "LOG_FORMAT"},
 		"a log of another level":                            {"LATCHKEY_LOG_LEVEL=chatty", "LOG_LEVEL"},
 	}
@@ -297,5 +298,22 @@ func TestTrustedProxies(t *testing.T) { // R-36
 	}
 	if !slices.Equal(cfg.TrustedProxies, want) {
 		t.Errorf("%v", cfg.TrustedProxies)
+	}
+}
+
+// every bucket has a setting, and a rate.
+func TestEveryBucketHasASetting(t *testing.T) {
+	cfg := mustParse(t, nil)
+	for _, p := range ratelimit.Policies() {
+		if !isSetting("limit-"+p.Bucket) || cfg.Limits[p.Bucket].Limit < 1 {
+			t.Errorf("%s: %v", p.Bucket, cfg.Limits[p.Bucket])
+		}
+		changed := mustParse(t, nil, variable("limit-"+p.Bucket)+"=7/77s")
+		if want := (ratelimit.Rate{Limit: 7, Period: 77 * time.Second}); changed.Limits[p.Bucket] != want {
+			t.Errorf("%s: %v", p.Bucket, changed.Limits[p.Bucket])
+		}
+	}
+	if len(cfg.Limits) != len(ratelimit.Policies()) {
+		t.Errorf("%d limits", len(cfg.Limits))
 	}
 }

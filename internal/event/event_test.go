@@ -28,7 +28,7 @@ func record(t *testing.T, e event.Event) (map[string]any, string) {
 		t.Fatal(err)
 	}
 	if fields["time"] == nil {
-		t.Error("an event without its time (R-117)")
+		t.Error("an event without its time")
 	}
 	delete(fields, "time")
 	return fields, line

@@ -118,7 +118,7 @@ func fakeServiceWith(t *testing.T, store *fakeStore, stored *oneKey) (*Service, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(store, Tokens{Access: issuer, Refresh: token.NewRefreshCodec(master)}, event.NewLog(quiet()), Config{})
+	s := New(store, Tokens{Access: issuer, Refresh: token.NewRefreshCodec(master)}, nil, event.NewLog(quiet()), Config{})
 	return s, access, text.Reveal()
 }
 

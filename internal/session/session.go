@@ -67,6 +67,7 @@ const (
 type Client struct {
 	Address   netip.Addr // the zero Addr if it could not be told
 	UserAgent string
+	Device    token.Secret // the mark of a known device (token.DeviceCodec), if the browser has one
 }
 
 // Principal is who a request acts for.
@@ -85,6 +86,7 @@ type Grant struct {
 	AccessTTL  time.Duration // whole seconds, from now
 	Refresh    token.Secret
 	RefreshTTL time.Duration // until the session's absolute end
+	Device     token.Secret  // after signing in: the mark that makes this browser a known device
 	// Unchanged: the caller presented the very token in Refresh, and the next rotation may be
 	// near. A transport that can leave the caller's copy alone (a cookie) must: an answer that
 	// is overtaken by the rotation's would otherwise put the old token back.
@@ -169,6 +171,11 @@ type Database interface {
 	News
 }
 
+// Limiter reserves an attempt before it is made.
+type Limiter interface {
+	Reserve(ctx context.Context, charges ...ratelimit.Charge) (*ratelimit.Reservation, error)
+}
+
 // Tokens makes and checks both kinds.
 type Tokens struct {
 	Access  *token.Issuer
@@ -180,6 +187,7 @@ type Config struct {
 	Grace   time.Duration // how long a superseded refresh token is forgiven; 0: never
 	IdleTTL time.Duration
 	TTL     time.Duration
+	Limits  ratelimit.Limits // RefreshSession, RefreshInvalid
 }
 
 // maxRepeats is how often one generation is handed out again before the caller has to wait.
@@ -187,16 +195,17 @@ const maxRepeats = 100
 
 // Service starts, authenticates, refreshes and ends sessions.
 type Service struct {
-	db     Database
-	tokens Tokens
-	events *event.Log
-	cfg    Config
-	ended  endedSet
+	db      Database
+	tokens  Tokens
+	limiter Limiter
+	events  *event.Log
+	cfg     Config
+	ended   endedSet
 }
 
 // New wires a Service.
-func New(db Database, tokens Tokens, events *event.Log, cfg Config) *Service {
-	return &Service{db: db, tokens: tokens, events: events, cfg: cfg}
+func New(db Database, tokens Tokens, limiter Limiter, events *event.Log, cfg Config) *Service {
+	return &Service{db: db, tokens: tokens, limiter: limiter, events: events, cfg: cfg}
 }
 
 // Start makes a new session for a user who has just proved who they are. A refresh token that
@@ -253,13 +262,32 @@ func (s *Service) Fresh() error {
 	return nil
 }
 
-// Refresh exchanges a refresh token for a new grant. Errors: ErrEnded (as *EndedError),
-// *ratelimit.Error for a token that is repeated without end, or the store's.
-func (s *Service) Refresh(ctx context.Context, presented token.Secret) (Grant, error) {
+// Holder answers the session that a genuine refresh token names, dead or alive; uuid.Nil for any
+// other text. It asks nobody.
+func (s *Service) Holder(presented token.Secret) uuid.UUID {
+	r, err := s.tokens.Refresh.Decode(presented)
+	if err != nil {
+		return uuid.Nil
+	}
+	return r.SessionID
+}
+
+// Refresh exchanges a refresh token for a new grant. Genuine tokens are charged to their session
+// and others to the client's address, so that no stranger keeps a session from refreshing
+// . Errors: ErrEnded (as *EndedError), *ratelimit.Error, or the store's.
+func (s *Service) Refresh(ctx context.Context, presented token.Secret, c Client) (Grant, error) {
 	if presented.Empty() {
 		return Grant{}, &EndedError{TokenMissing}
 	}
 	old, err := s.tokens.Refresh.Decode(presented)
+	charge := s.cfg.Limits.Charge(ratelimit.RefreshSession, old.SessionID.String())
+	if err != nil {
+		charge = s.cfg.Limits.Charge(ratelimit.RefreshInvalid, ratelimit.AddressKey(c.Address))
+	}
+	if _, limited := s.limiter.Reserve(ctx, charge); limited != nil {
+		s.events.Record(ctx, event.Event{Name: event.RefreshFailed, SessionID: old.SessionID, Reason: charge.Bucket})
+		return Grant{}, limited
+	}
 	if err != nil {
 		s.events.Record(ctx, event.Event{Name: event.RefreshFailed, Reason: string(TokenForged)})
 		return Grant{}, &EndedError{TokenForged}

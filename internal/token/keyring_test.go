@@ -153,7 +153,7 @@ func TestReplicasThatStartTogetherShareOneKey(t *testing.T) {
 	}
 }
 
-func TestLoadRefusesKeysThatAreNotWhatTheySay(t *testing.T) {
+func TestLoadRefusesKeysThatAreNotWhatTheySay(t *testing.T) {
 	master := testMaster(t)
 	good := func() StoredKey {
 		k, err := newStoredKey(master, ES256, 1)
@@ -386,7 +386,8 @@ func TestThumbprintFollowsRFC7638(t *testing.T) {
 	}
 }
 
-// A running process publishes what another one rotated, and keeps its keys through an outage.
+// a running process publishes what another one rotated, and keeps its keys through an
+// outage.
 func TestRunReadsAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &fakeStore{}

@@ -37,6 +37,7 @@ const (
 	PurposeSigningSeal Purpose = "latchkey/v1/signing-key-seal"
 	PurposeAccountKey  Purpose = "latchkey/v1/account-pseudonym"
 	PurposeLimitKey    Purpose = "latchkey/v1/rate-limit-key"
+	PurposeDeviceTag   Purpose = "latchkey/v1/device-tag"
 )
 
 // Master is the one secret of an installation. Every other key is derived from it with

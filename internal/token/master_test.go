@@ -95,7 +95,7 @@ func TestParseMasterReadsWhatToolsWrite(t *testing.T) { // R-58
 func TestEveryPurposeHasAKeyOfItsOwn(t *testing.T) {
 	seen := map[[32]byte]string{}
 	for name, m := range map[string]Master{"one": testMaster(t), "other": otherMaster(t)} {
-		for _, p := range []Purpose{PurposeRefreshTag, PurposeSigningSeal, PurposeAccountKey, PurposeLimitKey} {
+		for _, p := range []Purpose{PurposeRefreshTag, PurposeSigningSeal, PurposeAccountKey, PurposeLimitKey, PurposeDeviceTag} {
 			key := m.Derive(p)
 			if before, used := seen[key]; used {
 				t.Errorf("%s %s has the key of %s", name, p, before)
@@ -141,7 +141,7 @@ func TestMasterDoesNotShareItsBytes(t *testing.T) {
 	}
 }
 
-func TestOpenNeedsWhatSealHad(t *testing.T) {
+func TestOpenNeedsWhatSealHad(t *testing.T) {
 	m := testMaster(t)
 	sealed := m.Seal(PurposeSigningSeal, []byte("the key"), "kid-1")
 	plain, err := m.Open(PurposeSigningSeal, sealed, "kid-1")
@@ -180,7 +180,7 @@ func TestOpenNeedsWhatSealHad(t *testing.T) { // R-58, R-63
 	}
 }
 
-func TestPseudonym(t *testing.T) {
+func TestPseudonym(t *testing.T) {
 	name := NewPseudonym(testMaster(t))
 	a := name("canary@example.com")
 	switch {
