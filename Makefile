@@ -7,7 +7,7 @@ FUZZTIME ?= 30s
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
 
-test: ## every test; or some: make test ARGS='-run TestScenarios .'
+test: ## every test; or some: make test ARGS='-run TestScenarios ./e2e'
 	@.ci/test $(ARGS)
 
 generate: ## write the generated code

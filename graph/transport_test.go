@@ -20,7 +20,7 @@ const (
 	contentJSON = "Content-Type: application/json"
 )
 
-func TestMethodsAndContentTypes(t *testing.T) {
+func TestMethodsAndContentTypes(t *testing.T) {
 	get := func(document string) string { return "/graphql?query=" + url.QueryEscape(document) }
 	mutation := "mutation { login(input: {email: \"a\", password: \"b\"}) { accessToken } }"
 	for reason, test := range map[string]struct {

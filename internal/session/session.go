@@ -256,7 +256,7 @@ func (s *Service) Authenticate(accessToken string) (Principal, error) {
 
 // Fresh answers ErrUncertain while Authenticate would.
 func (s *Service) Fresh() error {
-	if s.ended.age() > maxViewAge {
+	if s.ended.age() > maxViewAge || s.tokens.Access.KeysAge() > maxViewAge {
 		return ErrUncertain
 	}
 	return nil

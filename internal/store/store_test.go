@@ -172,7 +172,7 @@ func TestRotateSession(t *testing.T) {
 			{present: 0, want: session.Reused, current: 2},
 			{present: 2, want: session.Dead},
 		}},
-		"a token that went out late in its grace rotates a grace later, so that no late answer puts an old one back": {grace, []step{
+		"a token that went out late in its grace rotates a grace later, so that no late answer puts an old one back (R-67)": {grace, []step{
 			{present: 0, want: session.Rotated, current: 1},
 			{why: "handed out at 25 s", wait: 25 * time.Second, present: 0, want: session.Repeated, current: 1},
 			{why: "31 s: that answer may still travel", wait: 6 * time.Second, present: 1, want: session.Unchanged, current: 1},
@@ -257,7 +257,7 @@ func TestRotateSessionRepeatsWithoutEnd(t *testing.T) {
 	})
 }
 
-// why a session is not there is told to the log alone.
+// why a session is not there is told to the log alone.
 func TestRotateSessionDead(t *testing.T) {
 	tests := map[string]struct {
 		spoil func(t *testing.T, db *storetest.Database, r *token.Refresh)

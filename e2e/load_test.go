@@ -1,8 +1,7 @@
-package main
+package e2e
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -13,9 +12,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"latchkey/internal/session"
-	"latchkey/internal/store/storetest"
 )
 
 func serveAlone(t *testing.T, extra ...string) *process {
@@ -81,29 +77,6 @@ func TestOverload(t *testing.T) {
 	}
 }
 
-// a server that cannot tell which sessions have ended is not ready.
-func TestReadiness(t *testing.T) {
-	t.Parallel()
-	db := storetest.New(t, "sqlite")
-	sessions := session.New(db, session.Tokens{}, nil, nil, session.Config{})
-	ready := about{sessions: sessions, db: db.DB}
-	if err := ready.Ready(t.Context()); !errors.Is(err, session.ErrUncertain) {
-		t.Errorf("before the first look: %v", err)
-	}
-	if err := sessions.LoadEnded(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := ready.Ready(t.Context()); err != nil {
-		t.Errorf("after it: %v", err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := ready.Ready(t.Context()); err == nil {
-		t.Error("ready without a database")
-	}
-}
-
 // A request that is under way when the server is told to stop still gets its answer.
 func TestDrain(t *testing.T) {
 	t.Parallel()
@@ -143,7 +116,7 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// Nothing that a page of another site could send changes anything.
+// Nothing that a page of another site could send changes anything.
 func TestForeignPagesCannotLogOut(t *testing.T) {
 	t.Parallel()
 	p := serveAlone(t)
