@@ -23,7 +23,7 @@ import (
 	"latchkey/internal/token"
 )
 
-// The canary sweep (R-43, R-63, R-97, R-116): secrets that exist once in the world go into every
+// The canary sweep: secrets that exist once in the world go into every
 // position of a running server where a secret can stand, failures are provoked, and then
 // whatever the server said, wrote or stored is searched for each of them, in pieces and in all
 // encodings. canary_test.go has the server,
@@ -143,11 +143,11 @@ func (s *sweep) leaks() (out []string) {
 var (
 	accessInBody  = regexp.MustCompile(`"accessToken":"([^"]+)"`)
 	refreshInBody = regexp.MustCompile(`"refreshToken":"([^"]+)"`)
-	cookieInLine  = regexp.MustCompile(`^refresh=([^;]+);`)
+	cookieInLine  = regexp.MustCompile(`^(?:refresh|device)=([^;]+);`)
 )
 
 // answered looks through an answer, except where tokens are rightly delivered: those become
-// secrets themselves. Only who asks for delivery BODY gets a refresh token in the body (R-97).
+// secrets themselves. Only who asks for delivery BODY gets a refresh token in the body.
 func (s *sweep) answered(to string, a answer, inBody bool) {
 	body := accessInBody.ReplaceAllStringFunc(string(a.body), func(m string) string {
 		s.learnAccess(to, accessInBody.FindStringSubmatch(m)[1])
@@ -155,7 +155,7 @@ func (s *sweep) answered(to string, a answer, inBody bool) {
 	})
 	if inBody {
 		body = refreshInBody.ReplaceAllStringFunc(body, func(m string) string {
-			s.learnRefresh(to, refreshInBody.FindStringSubmatch(m)[1])
+			s.learnOpaque(to, refreshInBody.FindStringSubmatch(m)[1])
 			return "[delivered]"
 		})
 	}
@@ -163,7 +163,7 @@ func (s *sweep) answered(to string, a answer, inBody bool) {
 	for name, lines := range a.header {
 		for _, line := range lines {
 			if m := cookieInLine.FindStringSubmatch(line); name == "Set-Cookie" && m != nil {
-				s.learnRefresh(to, m[1])
+				s.learnOpaque(to, m[1])
 				line = strings.Replace(line, m[1], "[delivered]", 1)
 			}
 			header.WriteString(name + ": " + line + "\n")
@@ -183,13 +183,14 @@ func (s *sweep) learnAccess(of, text string) {
 	s.add("signature of the access token from "+of, signature)
 }
 
-// learnRefresh seeks the random part and the tag; in front of them is the session's id.
-func (s *sweep) learnRefresh(of, text string) {
+// learnOpaque seeks the random part and the tag of a refresh token, the tag of a device's mark. In
+// front of them are ids.
+func (s *sweep) learnOpaque(of, text string) {
 	raw, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil || len(raw) != 89 {
-		s.t.Fatalf("%s is no refresh token: %v", text, err)
+	if err != nil || len(raw) < 25+32 {
+		s.t.Fatalf("%s is neither refresh token nor mark: %v", text, err)
 	}
-	s.add("refresh token from "+of, raw[25:])
+	s.add("refresh token or mark from "+of, raw[25:])
 }
 
 // learnStored seeks what the database keeps and nobody else may: hashes; and the private keys,

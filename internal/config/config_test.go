@@ -131,7 +131,7 @@ func badSettings() map[string]struct{ environ, told string } {
 		"R-58: a file that is not there":                    {"LATCHKEY_SECRET_FILE=/nowhere/secret", "SECRET_FILE"},
 		"two secrets":                                       {"LATCHKEY_SECRET=" + goodSecret + "\nLATCHKEY_SECRET_FILE=/nowhere", "SECRET_FILE"},
 		"R-61: the same secret twice":                       {"LATCHKEY_SECRET=" + goodSecret + "\nLATCHKEY_SECRET_OTHER=" + strings.TrimSuffix(goodSecret, "="), "SECRET_OTHER"},
-		"R-61: two other secrets":                           {"LATCHKEY_SECRET_OTHER=" + goodSecret + "\nLATCHKEY_SECRET_OTHER_FILE=/nowhere", "SECRET_OTHER_FILE"},
+		"two other secrets":                                 {"LATCHKEY_SECRET_OTHER=" + goodSecret + "\nLATCHKEY_SECRET_OTHER_FILE=/nowhere", "SECRET_OTHER_FILE"},
 		"R-58: a short other secret":                        {"LATCHKEY_SECRET_OTHER=" + canary, "SECRET_OTHER"},
 		"R-58: an other file that is not there":             {"LATCHKEY_SECRET_OTHER_FILE=/nowhere/secret", "SECRET_OTHER_FILE"},
 		"replicas with a secret each":                       {production + "\nLATCHKEY_DATABASE_URL=postgres://u:" + canary + "@localhost/x", "SECRET"},
