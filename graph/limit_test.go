@@ -141,14 +141,16 @@ func TestDeclaredLimitsAreCharged(t *testing.T) {
 		},
 	}
 	for _, field := range NewExecutableSchema(Config{}).Schema().Mutation.Fields {
-		act, ok := runs[field.Name]
-		if !ok {
-			t.Errorf("%s: say here how it runs, so that its limits are watched", field.Name)
-			continue
-		}
 		var declared []string
 		for _, child := range field.Directives.ForName("limit").Arguments.ForName("by").Value.Children {
 			declared = append(declared, child.Value.Raw)
+		}
+		act, ok := runs[field.Name]
+		if !ok {
+			if len(declared) > 0 { // a team's own field without limits needs no line here
+				t.Errorf("%s: say here how it runs, so that its limits are watched", field.Name)
+			}
+			continue
 		}
 		c.signIn()
 		c.charged.buckets = nil
