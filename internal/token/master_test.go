@@ -194,3 +194,28 @@ func TestPseudonym(t *testing.T) { // R-116
 		t.Error("the name can be computed without the master secret")
 	}
 }
+
+// A secret is long enough and read the same in every spelling, or refused without being repeated.
+func FuzzParseMaster(f *testing.F) {
+	f.Add("0Lr8cAmRhgpBB8yyzVY9ZTzFh0g+uzIVHzi6sSeQ8/c=")
+	f.Add("0Lr8cAmRhgpBB8yyzVY9ZTzFh0g-uzIVHzi6sSeQ8_c\n")
+	f.Add("change-me")
+	f.Add(strings.Repeat("A", 44))
+	f.Fuzz(func(t *testing.T, text string) {
+		m, err := ParseMaster(text)
+		if err != nil {
+			if !errors.Is(err, ErrWeakMaster) || (len(text) > 20 && strings.Contains(err.Error(), text)) {
+				t.Fatal(err)
+			}
+			return
+		}
+		if len(m.secret) < MinMasterBytes || looksMadeUp(m.secret) {
+			t.Fatalf("accepted %d bytes", len(m.secret))
+		}
+		for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding} {
+			if again, err := ParseMaster(encoding.EncodeToString(m.secret)); err != nil || !bytes.Equal(again.secret, m.secret) {
+				t.Fatalf("read differently: %v", err)
+			}
+		}
+	})
+}
