@@ -57,8 +57,10 @@ func manage(ctx context.Context, cfg config.Config, command config.Command, std 
 		return disableUser(ctx, command.Email, db, events, std.out)
 	case "user enable":
 		return enableUser(ctx, command.Email, db, events, std.out)
-	case "keys rotate":
-		return rotateKeys(ctx, cfg, master, db, events, std.out)
+	}
+	if keys, ok := strings.CutPrefix(command.Name, "keys "); ok {
+		ring := token.NewKeyring(db, master, cfg.Algorithm)
+		return manageKeys(ctx, cfg, keys, command.KeyID, ring, events, std.out)
 	}
 	return fmt.Errorf("unknown command %q", command.Name)
 }
@@ -186,15 +188,5 @@ func enableUser(ctx context.Context, address string, db *store.DB, events *event
 	}
 	events.Record(ctx, event.Event{Name: event.UserEnabled, UserID: u.ID})
 	_, err = fmt.Fprintln(stdout, "enabled", u.ID, u.Email)
-	return err
-}
-
-func rotateKeys(ctx context.Context, cfg config.Config, master token.Master, db *store.DB, events *event.Log, stdout io.Writer) error {
-	rotation, err := token.NewKeyring(db, master, cfg.Algorithm).Rotate(ctx)
-	if err != nil {
-		return err
-	}
-	events.Record(ctx, event.Event{Name: event.KeyRotated, Reason: "kid " + rotation.KeyID})
-	_, err = fmt.Fprintf(stdout, "new signing key %s, published within a minute, used from %s on\n", rotation.KeyID, rotation.ActiveAt.UTC().Format(time.RFC3339))
 	return err
 }

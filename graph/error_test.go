@@ -62,7 +62,7 @@ func expected() map[string]expectation {
 	}
 }
 
-func TestErrorTable(t *testing.T) { // wire.md
+func TestErrorTable(t *testing.T) {
 	for reason, want := range expected() {
 		for wrapping, err := range map[string]error{"as it is": want.err, "wrapped": fmt.Errorf("store: %s: %w", canary, want.err)} {
 			t.Run(reason+", "+wrapping, func(t *testing.T) {
@@ -199,7 +199,7 @@ func TestUnreadableArgumentsAreTheClientsMistake(t *testing.T) { // R-108
 	if code(t, r) != "GRAPHQL_VALIDATION_FAILED" || r.Errors[0].Message != "An argument does not fit its type." || f.logins.calls != 0 || f.log.Len() > 0 {
 		t.Errorf("%+v\n%s", r, &f.log)
 	}
-	present := presenter(slog.New(slog.NewTextHandler(&f.log, nil)), false)
+	present := presenter(slog.New(slog.NewTextHandler(&f.log, nil)), HandlerConfig{})
 	for reason, test := range map[string]struct {
 		err    error
 		args   map[string]any // nil: gqlgen could not read them

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/99designs/gqlgen/graphql/executor"
 	"github.com/google/uuid"
 
 	"latchkey/internal/event"
@@ -95,7 +96,7 @@ func newFixture(t testing.TB, cfg HandlerConfig) *fixture {
 	log := slog.New(slog.NewTextHandler(&f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	events := event.NewLog(slog.New(slog.DiscardHandler))
 	logins := login.New(nil, nil, &f.logins, nil, events, login.Config{Pseudonym: func(string) string { return "" }})
-	f.sessions = session.New(&f.database, session.Tokens{}, events, session.Config{})
+	f.sessions = session.New(&f.database, session.Tokens{}, &f.logins, events, session.Config{})
 	var err error
 	if f.handler, err = NewHandler(NewResolver(f, nil, logins, f.sessions), log, cfg); err != nil {
 		t.Fatal(err)
@@ -103,6 +104,8 @@ func newFixture(t testing.TB, cfg HandlerConfig) *fixture {
 	f.req = signedIn()
 	return f
 }
+
+func (f *fixture) executor() *executor.Executor { return f.handler.(*transport).exec }
 
 var (
 	ownSession   = uuid.MustParse("0190a5d6-7c1e-7000-8000-0000000000aa")
@@ -118,8 +121,9 @@ func signedIn(roles ...user.Role) *reqctx.Request {
 
 type noCookies struct{}
 
-func (noCookies) Set(token.Secret, time.Duration) {}
-func (noCookies) Clear()                          {}
+func (noCookies) Set(token.Secret, time.Duration)      {}
+func (noCookies) Clear()                               {}
+func (noCookies) Remember(token.Secret, time.Duration) {}
 
 // send makes a request. Headers are "Name: value" lines.
 func (f *fixture) send(method, target, body string, headers ...string) *httptest.ResponseRecorder {

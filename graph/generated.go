@@ -193,6 +193,19 @@ directive @auth(roles: [Role!], maxAge: Int) on FIELD_DEFINITION | OBJECT
 "Marks a root field that anyone may call. Every root field says @public or @auth."
 directive @public on FIELD_DEFINITION
 
+"""
+Names the limits that a field is charged to, beside the one on all requests. The field's service
+charges them, so that aliases, fragments and other transports pay like anybody; the numbers are
+settings. Every mutation says @limit, if with an empty list.
+"""
+directive @limit(by: [String!]!) on FIELD_DEFINITION
+
+"""
+Marks a mutation that signs in, refreshes or signs out. An operation has at most one such
+field, fragments and aliases counted; one with more is refused with BAD_REQUEST.
+"""
+directive @credential on FIELD_DEFINITION
+
 "RFC 3339 date and time, in UTC."
 scalar Time
 
@@ -275,23 +288,24 @@ type Query {
 
 type Mutation {
   "Creates an account and signs it in."
-  signUp(input: SignUpInput!): AuthPayload! @public
+  signUp(input: SignUpInput!): AuthPayload! @public @credential @limit(by: ["signup-address"])
   "Signs in with email and password."
-  login(input: LoginInput!): AuthPayload! @public
+  login(input: LoginInput!): AuthPayload! @public @credential
+    @limit(by: ["login-address", "login-network", "login-spray", "login-account", "login-streak", "login-device"])
   """
   Exchanges a refresh token for a new access token and a new refresh token. The
   token is read from the cookie, or from the argument; it comes back the way it came.
   """
-  refresh(refreshToken: String): AuthPayload! @public
+  refresh(refreshToken: String): AuthPayload! @public @credential @limit(by: ["refresh-session", "refresh-invalid"])
   "Ends this session. Always succeeds, also for a session that is already over."
-  logout(refreshToken: String): Boolean! @public
+  logout(refreshToken: String): Boolean! @public @credential @limit(by: [])
   "Ends every session of the signed-in user, this one included; answers how many."
-  revokeAll: Int! @auth
+  revokeAll: Int! @auth @credential @limit(by: [])
   """
   Ends one of one's own sessions. False if there is no such living session: it may be
   over already, or another user's.
   """
-  revokeSession(id: ID!): Boolean! @auth
+  revokeSession(id: ID!): Boolean! @auth @credential @limit(by: [])
 }
 
 "Subscriptions are answered as server-sent events, to POST with ` + "`" + `Accept: text/event-stream` + "`" + `."
@@ -3776,6 +3790,35 @@ func (ec *executionContext) marshalNString2string(ctx context.Context, sel ast.S
 		}
 	}
 	return res
+}
+
+func (ec *executionContext) unmarshalNString2ᚕstringᚄ(ctx context.Context, v any) ([]string, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]string, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNString2string(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalNString2ᚕstringᚄ(ctx context.Context, sel ast.SelectionSet, v []string) graphql.Marshaler {
+	ret := make(graphql.Array, len(v))
+	for i := range v {
+		ret[i] = ec.marshalNString2string(ctx, sel, v[i])
+	}
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) unmarshalNTime2timeᚐTime(ctx context.Context, v any) (time.Time, error) {

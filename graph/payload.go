@@ -86,6 +86,9 @@ func authPayload(req *reqctx.Request, g session.Grant, delivery model.RefreshTok
 	case !g.Unchanged:
 		req.Cookies.Set(g.Refresh, g.RefreshTTL)
 	}
+	if delivery == model.RefreshTokenDeliveryCookie && !g.Device.Empty() {
+		req.Cookies.Remember(g.Device, token.DeviceTTL)
+	}
 	return out, err
 }
 

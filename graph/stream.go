@@ -34,25 +34,26 @@ func (t *transport) stream(w http.ResponseWriter, r *http.Request, op *graphql.O
 	req := reqctx.From(r.Context())
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	s := &subscription{out: newEventStream(w, cancel), cancel: cancel}
-	defer s.out.complete()
-	req.Note(rootFields(op)[0].Name)
+	s := &subscription{cancel: cancel}
+	// Before the answer begins, which is how a client knows that it will miss nothing.
 	stop, err := t.sessions.Watch(req.Principal, s.sessionOver)
+	out := newEventStream(w, cancel)
+	defer out.complete()
+	req.Note(rootFields(op)[0].Name)
 	if err != nil {
-		s.out.next(t.exec.DispatchError(graphql.WithOperationContext(ctx, op), gqlerror.List{gqlerror.Wrap(err)}))
+		out.next(t.exec.DispatchError(graphql.WithOperationContext(ctx, op), gqlerror.List{gqlerror.Wrap(err)}))
 		return
 	}
 	defer stop()
 	handle, ctx := t.exec.DispatchOperation(context.WithValue(ctx, subscriptionKey{}, s), op)
 	s.resolved()
 	for resp := handle(ctx); resp != nil; resp = handle(ctx) {
-		s.out.next(resp)
+		out.next(resp)
 	}
 }
 
 // subscription is one operation that is being streamed.
 type subscription struct {
-	out    *eventStream
 	cancel context.CancelFunc
 
 	mu         sync.Mutex

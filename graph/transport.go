@@ -232,16 +232,29 @@ func negotiate(accept []string) (best string, streams bool) {
 	return best, streams
 }
 
+// mediaFor is the media type of a refusal, also to a client that takes none.
+func mediaFor(r *http.Request) string {
+	if media, _ := negotiate(r.Header.Values("Accept")); media != "" {
+		return media
+	}
+	return mediaJSON
+}
+
 // Refuse answers a request that was turned away before anything ran, always with a GraphQL
 // body. The message is for people and never repeats the request.
 func Refuse(w http.ResponseWriter, r *http.Request, status int, message string) {
-	media, _ := negotiate(r.Header.Values("Accept"))
-	if media == "" {
-		media = mediaJSON
-	}
-	code := string(model.ErrorCodeBadRequest)
-	reqctx.From(r.Context()).Note(code)
-	writeRefusal(w, media, status, gqlerror.List{{Message: message, Extensions: map[string]any{"code": code}}})
+	out := &gqlerror.Error{Extensions: map[string]any{}}
+	set(out, public{model.ErrorCodeBadRequest, message, ""})
+	reqctx.From(r.Context()).Note(codeOf(out))
+	writeRefusal(w, mediaFor(r), status, gqlerror.List{out})
+}
+
+// RefuseLimited answers RATE_LIMITED before anything ran.
+func RefuseLimited(w http.ResponseWriter, r *http.Request, retryAfter time.Duration) {
+	out := &gqlerror.Error{Extensions: map[string]any{}}
+	limited(out, retryAfter)
+	reqctx.From(r.Context()).Note(codeOf(out))
+	writeRefusal(w, mediaFor(r), http.StatusTooManyRequests, gqlerror.List{out})
 }
 
 // RefuseInternal answers INTERNAL for a request whose handler panicked outside GraphQL.

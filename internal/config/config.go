@@ -26,7 +26,9 @@ type Config struct {
 	DatabaseURL    string // empty: SQLite in DataDir
 	RedisURL       string // empty: none
 	Master         token.Master
-	HasMaster      bool // false: read or make it in DataDir
+	HasMaster      bool         // false: read or make it in DataDir
+	Other          token.Master // for Master.With; the zero Master: none
+	HasOther       bool
 	Development    bool // plain http on loopback
 	AllowedOrigins []string
 	TrustedProxies []netip.Prefix
@@ -40,9 +42,8 @@ type Config struct {
 	Audience       string // empty: the public URL
 	Algorithm      token.Algorithm
 
-	LimitLoginAddress  ratelimit.Rate
-	LimitLoginAccount  ratelimit.Rate
-	LimitSignupAddress ratelimit.Rate
+	Limits   ratelimit.Limits // of every bucket
+	Replicas int              // at least 1
 
 	Argon2   password.Config
 	Password password.Policy
@@ -60,6 +61,7 @@ type Command struct {
 	Email string // user create, user disable, user enable
 	Label string // user create: the display name
 	Roles []user.Role
+	KeyID string // keys remove: how it begins
 }
 
 // ErrDone: kong has answered already (--help).
@@ -93,7 +95,12 @@ type commandLine struct {
 		} `cmd:"" help:"Let a disabled account sign in again."`
 	} `cmd:"" help:"Create, list and disable accounts."`
 	Keys struct {
+		List   struct{} `cmd:"" help:"List signing keys, their states, and the master secret each needs."`
 		Rotate struct{} `cmd:"" help:"Publish a new signing key, which is used after ten minutes."`
+		Remove struct {
+			KID string `arg:"" help:"The key's id, or how it begins (at least 8 characters)."`
+		} `cmd:"" help:"In an emergency: delete a signing key, and with it all its tokens."`
+		Reseal struct{} `cmd:"" help:"Encrypt under the master secret what is encrypted under LATCHKEY_SECRET_OTHER."`
 	} `cmd:"" help:"Manage signing keys."`
 	Version struct{} `cmd:"" help:"Print the version."`
 
@@ -143,9 +150,10 @@ func Parse(args, environ []string, stdout, stderr io.Writer) (Config, Command, e
 		return Config{}, Command{}, ErrDone
 	}
 	if err != nil {
-		return Config{}, Command{}, errors.New(shown(err.Error()))
+		return Config{}, Command{}, errors.New(shown(withoutArgument(err.Error())))
 	}
-	command := Command{Name: strings.TrimSuffix(parsed.Command(), " <email>")}
+	name, _, _ := strings.Cut(parsed.Command(), " <") // without arguments
+	command := Command{Name: name, KeyID: cli.Keys.Remove.KID}
 	if command.Name == "version" {
 		return Config{}, command, nil
 	}
@@ -171,6 +179,19 @@ func Parse(args, environ []string, stdout, stderr io.Writer) (Config, Command, e
 		return Config{}, command, c.mistakes
 	}
 	return cfg, command, nil
+}
+
+// withoutArgument leaves out a word too many: it may be the password of user create (R-116).
+func withoutArgument(text string) string {
+	head, argument, found := strings.Cut(text, "unexpected argument ")
+	if !found {
+		return text
+	}
+	hint := ""
+	if at := strings.LastIndex(argument, ", did you mean "); at >= 0 {
+		hint = argument[at:]
+	}
+	return head + "unexpected argument" + hint
 }
 
 func isSetting(flag string) bool {

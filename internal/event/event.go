@@ -18,6 +18,7 @@ const (
 	LoginSucceeded   Name = "login.succeeded"
 	LoginFailed      Name = "login.failed"
 	LoginThrottled   Name = "login.throttled"
+	LoginSurge       Name = "login.surge"
 	PasswordRehashed Name = "password.rehashed"
 	RehashFailed     Name = "password.rehash_failed"
 	Refreshed        Name = "refresh.rotated"
@@ -31,6 +32,8 @@ const (
 	UserDisabled     Name = "user.disabled"
 	UserEnabled      Name = "user.enabled"
 	KeyRotated       Name = "key.rotated"
+	KeyRemoved       Name = "key.removed"
+	KeyResealed      Name = "key.resealed"
 	Started          Name = "server.started"
 )
 
@@ -54,7 +57,7 @@ func NewLog(log *slog.Logger) *Log { return &Log{log: log} }
 // Record writes one event: warnings for what an operator should look at.
 func (l *Log) Record(ctx context.Context, e Event) {
 	level := slog.LevelInfo
-	if e.Name == RefreshReused {
+	if e.Name == RefreshReused || e.Name == LoginSurge {
 		level = slog.LevelWarn
 	}
 	attrs := []slog.Attr{slog.String("event", string(e.Name))}

@@ -78,6 +78,10 @@ func TestCookieLines(t *testing.T) { // R-96, R-99, R-105
 		"cleared, of another site": {cookieJar{secure: true, crossSite: true}, (*cookieJar).Clear, "__Host-refresh=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=None; Partitioned"},
 		"a session about to end is no session cookie": {cookieJar{secure: true}, func(j *cookieJar) { j.Set(token.NewSecret("v"), time.Millisecond) },
 			"__Host-refresh=v; Path=/; Max-Age=1; HttpOnly; Secure; SameSite=Strict"},
+		"a known device, https": {cookieJar{secure: true}, func(j *cookieJar) { j.Remember(token.NewSecret("m"), 365*24*time.Hour) },
+			"__Host-device=m; Path=/; Max-Age=31536000; HttpOnly; Secure; SameSite=Strict"},
+		"a known device, http": {cookieJar{}, func(j *cookieJar) { j.Remember(token.NewSecret("m"), time.Hour) },
+			"device=m; Path=/; Max-Age=3600; HttpOnly; SameSite=Strict"},
 		"set, then cleared: one line": {cookieJar{secure: true}, func(j *cookieJar) { set(j); j.Clear() },
 			"__Host-refresh=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Strict"},
 		"cleared, then set: one line": {cookieJar{}, func(j *cookieJar) { j.Clear(); set(j) },
@@ -93,7 +97,7 @@ func TestCookieLines(t *testing.T) { // R-96, R-99, R-105
 	}
 }
 
-func TestCookieIsReadUnderItsOwnNameOnly(t *testing.T) { // R-98, R-99: what script or http could plant is not read
+func TestCookieIsReadUnderItsOwnNameOnly(t *testing.T) { // R-96, R-99: what script or http could plant is not read
 	for reason, test := range map[string]struct {
 		cfg          Config
 		cookie, want string
@@ -109,9 +113,12 @@ func TestCookieIsReadUnderItsOwnNameOnly(t *testing.T) { // R-98, R-99: what scr
 	} {
 		t.Run(reason, func(t *testing.T) {
 			f := newFixture(test.cfg)
-			f.send("POST", "/graphql", "{}", "Cookie: "+test.cookie)
+			f.send("POST", "/graphql", "{}", "Cookie: "+test.cookie+"; "+strings.ReplaceAll(test.cookie, "refresh", "device"))
 			if got := f.api.last.Refresh.Reveal(); got != test.want {
 				t.Errorf("%q, want %q", got, test.want)
+			}
+			if got := f.api.last.Client.Device.Reveal(); got != test.want {
+				t.Errorf("device %q, want %q", got, test.want)
 			}
 		})
 	}
@@ -266,7 +273,7 @@ func TestWellKnown(t *testing.T) {
 		t.Errorf("%v", res.Header)
 	}
 	r := httptest.NewRequest("GET", "/.well-known/openid-configuration", nil)
-	r.Host = "evil.example.org" // R-114: links come from the configuration
+	r.Host = "evil.example.org" // links come from the configuration
 	w := httptest.NewRecorder()
 	f.handler.ServeHTTP(w, r)
 	want := `{"id_token_signing_alg_values_supported":["ES256"],"issuer":"https://auth.example.com",` +

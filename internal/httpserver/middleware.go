@@ -2,6 +2,7 @@ package httpserver
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -13,6 +14,9 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/google/uuid"
+
+	"latchkey/internal/ratelimit"
 	"latchkey/internal/reqctx"
 	"latchkey/internal/session"
 )
@@ -32,11 +36,12 @@ func (s *server) identify(next http.Handler) http.Handler {
 			Client: session.Client{
 				Address:   clientAddress(r.RemoteAddr, r.Header.Values("X-Forwarded-For"), s.cfg.TrustedProxies),
 				UserAgent: clip(r.UserAgent(), 256),
+				Device:    readCookie(r, deviceName(s.cfg.Secure)),
 			},
 			AuthErr:   session.ErrNoToken,
 			CrossSite: r.Header.Get("Sec-Fetch-Site") == "cross-site",
 			Cookies:   &cookieJar{header: w.Header(), secure: s.cfg.Secure, crossSite: s.cfg.SameSiteNone},
-			Refresh:   refreshCookie(r, s.cfg.Secure),
+			Refresh:   readCookie(r, cookieName(s.cfg.Secure)),
 		}
 		w.Header().Set("X-Request-Id", req.ID)
 		next.ServeHTTP(w, r.WithContext(reqctx.With(r.Context(), req)))
@@ -206,5 +211,33 @@ func (s *server) bound(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		next.ServeHTTP(w, r)
+	})
+}
+
+// limit charges every request to its session, or to the address of a caller without one: so
+// nobody at the same address can keep a session from being used. It comes before anything
+// is parsed; what a field costs is charged by the field.
+func (s *server) limit(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		req := reqctx.From(r.Context())
+		caller := req.Principal.SessionID
+		if caller == uuid.Nil {
+			caller = s.auth.Holder(req.Refresh)
+		}
+		key := caller.String()
+		if caller == uuid.Nil {
+			key = ratelimit.AddressKey(req.Client.Address)
+		}
+		_, err := s.limiter.Reserve(r.Context(), s.cfg.Limits.Charge(ratelimit.Requests, key))
+		var limited *ratelimit.Error
+		switch {
+		case errors.As(err, &limited):
+			s.api.Limited(w, r, limited.RetryAfter)
+		case r.Context().Err() != nil: // nobody waits for an answer
+		case err != nil:
+			panic(err) // config has checked the rate
+		default:
+			next.ServeHTTP(w, r)
+		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -25,6 +26,7 @@ const (
 	maxBucketBytes  = 40
 	circuitPause    = time.Second
 	reportPause     = 10 * time.Second
+	cleanupInterval = 10 * time.Minute
 	bucketAlphabet  = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 	defaultEntries  = 1 << 18
 	smallestEntries = 1 << 10
@@ -32,41 +34,55 @@ const (
 
 // Charge is one unit of one limit.
 type Charge struct {
-	Bucket string // what is limited, such as "login.ip": letters, digits and ". _ -", at most 40
+	Bucket string // what is limited: letters, digits and ". _ -", at most 40
 	Key    string // whose: an AddressKey, a normalised email, a session id
 	Rate   Rate
+	// Member, if there is one, is what a bucket of distinct things counts: the same member
+	// costs nothing more while it is remembered, which is for one period.
+	Member string
+
+	policy Policy
+}
+
+// Part is the charge at 1/n of its limit, and at least 1.
+func (c Charge) Part(n int64) Charge {
+	c.Rate.Limit = max(c.Rate.Limit/n, min(c.Rate.Limit, 1))
+	return c
 }
 
 // Config holds what has a sensible zero.
 type Config struct {
 	MaxEntries int         // counters kept in this process; 0: 262,144; at least 1,024
-	Replicas   int         // processes that share Redis: while it is away each allows 1/Replicas of a limit; 0: 1
-	OnFallback func(error) // told at most every 10 s that Redis is away; nil: nobody
+	Replicas   int         // processes that count together: while they cannot, each allows 1/Replicas of a limit; 0: 1
+	OnFallback func(error) // told at most every 10 s that the shared counters are away; nil: nobody
 }
 
 // Limiter counts charges. It is safe for concurrent use. Every counter is named
-// by its bucket and an HMAC of the key: neither a dump of the memory nor Redis
-// shows an email or an address.
+// by its bucket and an HMAC of the key: no dump shows an email or an address
+//
 //
-// Charges are counted by ulule/limiter in fixed windows, opened by the first
+// Charges are counted in fixed windows, as ulule/limiter does, opened by the first
 // charge of a key: around the end of a window up to twice the limit can pass.
 // A refused charge is given back, and never makes a window longer.
 type Limiter struct {
 	secret  []byte
 	local   *memory
 	shared  counter // nil: this process alone
+	store   *Shared // nil: none; otherwise what shared is
 	cfg     Config
 	started time.Time
-	retryAt atomic.Int64 // when Redis may be asked again, in ns since started; 0: now
+	retryAt atomic.Int64 // when the shared counters may be asked again, in ns since started; 0: now
 	reports atomic.Int64 // when OnFallback may be told again, in ns since started
 }
 
-// counter is what Redis is to the Limiter.
+// counter counts for several processes.
 type counter interface {
+	// counts reports whether charges of a place belong here.
+	counts(place) bool
 	// charge adds one unit and returns the counter after it.
 	charge(ctx context.Context, key string, rate Rate) (tally, error)
-	// refund takes the unit of a tally back, unless its window is over.
-	refund(ctx context.Context, t tally) error
+	// refund takes n units of a tally back, unless its window is over.
+	refund(ctx context.Context, t tally, n int64) error
 }
 
 // tally is a counter just after a charge.
@@ -76,16 +92,17 @@ type tally struct {
 	count  int64
 	ends   time.Time // when the window is certainly over
 	shared bool      // counted by Limiter.shared
+	policy Policy
 }
 
 // New returns a Limiter that names its counters by the secret, of at least 32
-// bytes; replicas must have the same. Without Redis (nil) limits hold in this
-// process only. New talks to nobody: a Redis that is away is noticed at the
-// first charge.
-func New(secret []byte, redis *Redis, cfg Config) (*Limiter, error) {
+// bytes; replicas must have the same. Without shared counters (nil) limits hold
+// in this process only. New talks to nobody: counters that are away are noticed
+// at the first charge.
+func New(secret []byte, shared *Shared, cfg Config) (*Limiter, error) {
 	l, err := newLimiter(secret, cfg)
-	if err == nil && redis != nil {
-		l.shared = redis
+	if err == nil && shared != nil {
+		l.shared, l.store = shared, shared
 	}
 	return l, err
 }
@@ -110,6 +127,36 @@ func newLimiter(secret []byte, cfg Config) (*Limiter, error) {
 		cfg:     cfg,
 		started: time.Now(),
 	}, nil
+}
+
+// Run deletes shared counters that are over, where they do not end by themselves, until ctx ends.
+func (l *Limiter) Run(ctx context.Context, log *slog.Logger) {
+	if l.store == nil || l.store.cleanUp == nil {
+		return
+	}
+	tick := time.NewTicker(cleanupInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			round, cancel := context.WithTimeout(ctx, cleanupInterval)
+			if err := l.store.cleanUp(round); err != nil && ctx.Err() == nil {
+				log.WarnContext(ctx, "rate limits that are over could not be deleted", "error", err)
+			}
+			cancel()
+		}
+	}
+}
+
+// Close closes the connections to Redis, if there are any. Charges afterwards are counted in the
+// process.
+func (l *Limiter) Close() error {
+	if l.store == nil {
+		return nil
+	}
+	return l.store.close()
 }
 
 // Reservation is what one Reserve charged.
@@ -142,35 +189,86 @@ func (l *Limiter) Reserve(ctx context.Context, charges ...Charge) (*Reservation,
 	}
 	r := &Reservation{limiter: l, taken: make([]tally, 0, len(charges))}
 	for _, c := range charges {
-		t := l.charge(ctx, l.name(c), c.Rate)
-		if t.count > t.rate.Limit {
-			// Kept, it would stand for an attempt that nobody made: once the admitted ones are
-			// refunded, the counter would still be full.
-			(&Reservation{limiter: l, taken: []tally{t}}).Refund(ctx)
-			return nil, &Error{RetryAfter: retryAfter(time.Until(t.ends), c.Rate.Period), Bucket: c.Bucket}
+		taken, refused := l.take(ctx, c)
+		if refused != nil {
+			return nil, refused
 		}
-		r.taken = append(r.taken, t)
+		r.taken = append(r.taken, taken...)
 	}
 	return r, nil
 }
 
-// Refund gives back exactly the one unit of each charge, after an attempt that
-// turned out to be honest: it never resets a counter and never opens or
-// prolongs a window. A unit whose window is over, or with Redis nearly so (1.5
-// s), is gone. In Redis a counter that is back at zero begins a new window with
-// its next charge, as if it were gone. A second Refund, and one of a nil Reservation, does nothing. It is done even if
-// the context is over; a store that fails keeps the unit.
+// take charges one limit and returns what that took, or the refusal, with nothing taken.
+func (l *Limiter) take(ctx context.Context, c Charge) ([]tally, *Error) {
+	var taken []tally
+	count := func(suffix string, key string, rate Rate) tally {
+		t := l.charge(ctx, l.name(c.Bucket+suffix, key), rate, c.policy.place)
+		t.policy = c.policy
+		taken = append(taken, t)
+		return t
+	}
+	refuse := func(t tally) ([]tally, *Error) {
+		// Kept, it would stand for an attempt that nobody made: once the admitted ones are
+		// refunded, the counter would still be full.
+		(&Reservation{limiter: l, taken: taken}).Refund(ctx)
+		return nil, &Error{RetryAfter: retryAfter(time.Until(t.ends), t.rate.Period), Bucket: c.Bucket}
+	}
+	if c.Member != "" {
+		if t := count("+", c.Key+"\x00"+c.Member, Rate{maxLimit, c.Rate.Period}); t.count > 1 {
+			(&Reservation{limiter: l, taken: taken}).Refund(ctx) // it is counted already
+			return nil, nil
+		}
+	}
+	t := count("", c.Key+"\x00"+strconv.FormatInt(int64(c.Rate.Period/time.Second), 10), c.Rate)
+	switch beyond := t.count - t.rate.Limit; {
+	case c.policy.isSpaced && beyond >= 0:
+		// One unit each while: whoever comes first gets it and begins the next, longer while.
+		if next := count("~", c.Key, Rate{1, spacing(beyond)}); next.count > 1 {
+			return refuse(next)
+		}
+	case beyond > 0:
+		return refuse(t)
+	}
+	return taken, nil
+}
+
+// Refund gives everything back, after an attempt that was not made: exactly the
+// one unit of each charge. It never resets a counter and never opens or
+// prolongs a window. A unit whose window is over, or with shared counters nearly
+// so (1.5 s), is gone. A second Refund or Forgive, and one of a nil Reservation,
+// does nothing. It is done even if the context is over; a store that fails keeps
+// the unit.
 func (r *Reservation) Refund(ctx context.Context) {
+	r.giveBack(ctx, func(tally) int64 { return 1 })
+}
+
+// Forgive is Refund after an attempt that turned out to be honest: what a bucket
+// counts of successes too stays charged, and a streak of failures ends.
+func (r *Reservation) Forgive(ctx context.Context) {
+	r.giveBack(ctx, func(t tally) int64 {
+		switch {
+		case t.policy.isKept:
+			return 0
+		case t.policy.isStreak:
+			return t.count
+		}
+		return 1
+	})
+}
+
+func (r *Reservation) giveBack(ctx context.Context, units func(tally) int64) {
 	if r == nil || r.done.Swap(true) {
 		return
 	}
 	l := r.limiter
 	for _, t := range r.taken {
+		n := units(t)
 		switch {
+		case n == 0:
 		case !t.shared:
-			l.local.refund(t)
+			l.local.refund(t, n)
 		case l.sharedAllowed():
-			l.noteShared(l.shared.refund(ctx, t))
+			l.noteShared(l.shared.refund(ctx, t, n))
 		}
 	}
 }
@@ -191,17 +289,16 @@ func (c Charge) check() error {
 	return nil
 }
 
-// name returns the counter's name: the bucket and 16 bytes of an HMAC. The
-// period is part of it, so that two windows of one bucket are two counters.
-func (l *Limiter) name(c Charge) string {
+// name returns the counter's name: the bucket and 16 bytes of an HMAC.
+func (l *Limiter) name(bucket, key string) string {
 	mac := hmac.New(sha256.New, l.secret)
-	mac.Write([]byte(c.Bucket + "\x00" + strconv.FormatInt(int64(c.Rate.Period/time.Second), 10) + "\x00" + c.Key))
-	return c.Bucket + ":" + base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:keyBytes])
+	mac.Write([]byte(bucket + "\x00" + key))
+	return bucket + ":" + base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:keyBytes])
 }
 
-// charge counts in Redis, or in this process while Redis is away.
-func (l *Limiter) charge(ctx context.Context, key string, rate Rate) tally {
-	if l.shared == nil {
+// charge counts where the place says, or in this process while that is away.
+func (l *Limiter) charge(ctx context.Context, key string, rate Rate, p place) tally {
+	if l.shared == nil || !l.shared.counts(p) {
 		return l.local.charge(key, rate)
 	}
 	if l.sharedAllowed() {
@@ -216,7 +313,7 @@ func (l *Limiter) charge(ctx context.Context, key string, rate Rate) tally {
 	return l.local.charge(key, rate)
 }
 
-// sharedAllowed reports whether Redis is to be asked: always, until it fails;
+// sharedAllowed reports whether the shared counters are to be asked: always, until it fails;
 // then by one caller each second, so that only one pays the wait.
 func (l *Limiter) sharedAllowed() bool {
 	at := l.retryAt.Load()
@@ -227,7 +324,7 @@ func (l *Limiter) sharedAllowed() bool {
 	return now >= at && l.retryAt.CompareAndSwap(at, now+int64(circuitPause))
 }
 
-// noteShared remembers whether Redis answered, and reports when it did not.
+// noteShared remembers whether they answered, and reports when it did not.
 func (l *Limiter) noteShared(err error) {
 	if err == nil {
 		if l.retryAt.Load() != 0 {
@@ -239,6 +336,6 @@ func (l *Limiter) noteShared(err error) {
 	l.retryAt.Store(now + int64(circuitPause))
 	next := l.reports.Load()
 	if l.cfg.OnFallback != nil && now >= next && l.reports.CompareAndSwap(next, now+int64(reportPause)) {
-		l.cfg.OnFallback(fmt.Errorf("ratelimit: Redis is away, limits hold in this process only: %w", err))
+		l.cfg.OnFallback(fmt.Errorf("ratelimit: the shared counters are away, limits hold in this process only: %w", err))
 	}
 }

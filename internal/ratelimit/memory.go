@@ -55,7 +55,7 @@ func (m *memory) charge(key string, rate Rate) tally {
 	return tally{key: key, rate: rate, count: count, ends: time.Unix(0, expiration+1)}
 }
 
-func (m *memory) refund(t tally) {
+func (m *memory) refund(t tally, n int64) {
 	m.sweeping.RLock()
 	defer m.sweeping.RUnlock()
 	expiration := t.ends.UnixNano() - 1
@@ -63,10 +63,9 @@ func (m *memory) refund(t tally) {
 	if !ok || counter.Expiration() != expiration || counter.Expired() {
 		return
 	}
-	// The window may end just here: then a new one would begin with a unit too
-	// many.
-	if count, _ := counter.Increment(-1, expiration); count < 0 {
-		counter.Increment(1, expiration)
+	// The window may end just here: then a new one would begin with units too many.
+	if count, _ := counter.Increment(-n, expiration); count < 0 {
+		counter.Increment(-count, expiration)
 	}
 }
 

@@ -141,9 +141,9 @@ func (w *world) serve(who string, presented token.Secret) (answer token.Secret, 
 	w.note("%s presents %d: gets %d", who, generation, current)
 	switch {
 	case w.over:
-		w.fail("%s was let in after the session had ended for good (R-71)", who)
+		w.fail("%s was let in after the session had ended for good", who)
 	case superseded && w.now-at > historyGrace+1:
-		w.fail("%s went on with a token that was superseded %d s ago (R-69)", who, w.now-at)
+		w.fail("%s went on with a token that was superseded %d s ago", who, w.now-at)
 	case current < generation || current > generation+1:
 		w.fail("%s got generation %d for %d", who, current, generation)
 	}
@@ -237,6 +237,11 @@ func newWorld(t *testing.T, rt *rapid.T, db *storetest.Database, net network) *w
 
 func newService(t *testing.T, db *storetest.Database, master token.Master, cfg session.Config) *session.Service {
 	t.Helper()
+	return newLimitedService(t, db, master, unlimited{}, cfg)
+}
+
+func newLimitedService(t *testing.T, db *storetest.Database, master token.Master, limiter session.Limiter, cfg session.Config) *session.Service {
+	t.Helper()
 	keys := token.NewKeyring(db, master, token.EdDSA)
 	if err := keys.Load(t.Context()); err != nil {
 		t.Fatal(err)
@@ -246,7 +251,7 @@ func newService(t *testing.T, db *storetest.Database, master token.Master, cfg s
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	s := session.New(db, session.Tokens{Access: issuer, Refresh: token.NewRefreshCodec(master)}, event.NewLog(log), cfg)
+	s := session.New(db, session.Tokens{Access: issuer, Refresh: token.NewRefreshCodec(master)}, limiter, event.NewLog(log), cfg)
 	if err := s.LoadEnded(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +279,7 @@ func (w *world) draw(actions []string) {
 	w.wait(200)
 }
 
-// whatever tabs, delays, reordered and lost answers do, the jar stays good.
+// whatever tabs, delays, reordered and lost answers do, the jar stays good.
 func TestHonestHistories(t *testing.T) {
 	for name, net := range map[string]network{"slow network": slow, "lossy network": lossy} {
 		t.Run(name, func(t *testing.T) {

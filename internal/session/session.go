@@ -20,9 +20,9 @@ import (
 var (
 	// ErrNoToken: the request carries no access token.
 	ErrNoToken = errors.New("session: no access token")
-	// ErrUncertain: this process has not learned for too long which sessions have ended, so it
-	// cannot tell.
-	ErrUncertain = errors.New("session: the view of ended sessions is too old")
+	// ErrUncertain: this process has not learned for too long which sessions have ended and which
+	// signing keys were removed, so it cannot tell.
+	ErrUncertain = errors.New("session: the view of ended sessions or signing keys is too old")
 	// ErrRevoked: the access token is good, but its session has ended.
 	ErrRevoked = errors.New("session: the access token's session has ended")
 	// ErrDisabled: the account was disabled before its new session began.
@@ -69,6 +69,7 @@ const (
 type Client struct {
 	Address   netip.Addr // the zero Addr if it could not be told
 	UserAgent string
+	Device    token.Secret // the mark of a known device (token.DeviceCodec), if the browser has one
 }
 
 // Principal is who a request acts for.
@@ -95,6 +96,7 @@ type Grant struct {
 	AccessTTL  time.Duration // whole seconds, from now
 	Refresh    token.Secret
 	RefreshTTL time.Duration // until the session's absolute end
+	Device     token.Secret  // after signing in: the mark that makes this browser a known device
 	// Unchanged: the caller presented the very token in Refresh, and the next rotation may be
 	// near. A transport that can leave the caller's copy alone (a cookie) must: an answer that
 	// is overtaken by the rotation's would otherwise put the old token back.
@@ -192,6 +194,11 @@ type Database interface {
 	Cleaner
 }
 
+// Limiter reserves an attempt before it is made.
+type Limiter interface {
+	Reserve(ctx context.Context, charges ...ratelimit.Charge) (*ratelimit.Reservation, error)
+}
+
 // Tokens makes and checks both kinds.
 type Tokens struct {
 	Access  *token.Issuer
@@ -203,7 +210,8 @@ type Config struct {
 	Grace   time.Duration // how long a superseded refresh token is forgiven; 0: never
 	IdleTTL time.Duration
 	TTL     time.Duration
-	Max     int // living sessions of a user
+	Limits  ratelimit.Limits // RefreshSession, RefreshInvalid
+	Max     int              // living sessions of a user
 }
 
 // maxRepeats is how often one generation is handed out again before the caller has to wait.
@@ -211,10 +219,11 @@ const maxRepeats = 100
 
 // Service starts, authenticates, refreshes and ends sessions.
 type Service struct {
-	db     Database
-	tokens Tokens
-	events *event.Log
-	cfg    Config
+	db      Database
+	tokens  Tokens
+	limiter Limiter
+	events  *event.Log
+	cfg     Config
 
 	ended   endedSet
 	watches watchList
@@ -222,8 +231,8 @@ type Service struct {
 }
 
 // New wires a Service.
-func New(db Database, tokens Tokens, events *event.Log, cfg Config) *Service {
-	return &Service{db: db, tokens: tokens, events: events, cfg: cfg}
+func New(db Database, tokens Tokens, limiter Limiter, events *event.Log, cfg Config) *Service {
+	return &Service{db: db, tokens: tokens, limiter: limiter, events: events, cfg: cfg}
 }
 
 // Start makes a new session for a user who has just proved who they are. A refresh token that
@@ -281,19 +290,38 @@ func (s *Service) Authenticate(accessToken string) (Principal, error) {
 
 // Fresh answers ErrUncertain while Authenticate would.
 func (s *Service) Fresh() error {
-	if s.ended.age() > maxViewAge {
+	if s.ended.age() > maxViewAge || s.tokens.Access.KeysAge() > maxViewAge {
 		return ErrUncertain
 	}
 	return nil
 }
 
-// Refresh exchanges a refresh token for a new grant. Errors: ErrEnded (as *EndedError),
-// *ratelimit.Error for a token that is repeated without end, or the store's.
+// Holder answers the session that a genuine refresh token names, dead or alive; uuid.Nil for any
+// other text. It asks nobody.
+func (s *Service) Holder(presented token.Secret) uuid.UUID {
+	r, err := s.tokens.Refresh.Decode(presented)
+	if err != nil {
+		return uuid.Nil
+	}
+	return r.SessionID
+}
+
+// Refresh exchanges a refresh token for a new grant. Genuine tokens are charged to their session
+// and others to the client's address, so that no stranger keeps a session from refreshing
+// . Errors: ErrEnded (as *EndedError), *ratelimit.Error, or the store's.
 func (s *Service) Refresh(ctx context.Context, presented token.Secret, c Client) (Grant, error) {
 	if presented.Empty() {
 		return Grant{}, &EndedError{TokenMissing}
 	}
 	old, err := s.tokens.Refresh.Decode(presented)
+	charge := s.cfg.Limits.Charge(ratelimit.RefreshSession, old.SessionID.String())
+	if err != nil {
+		charge = s.cfg.Limits.Charge(ratelimit.RefreshInvalid, ratelimit.AddressKey(c.Address))
+	}
+	if _, limited := s.limiter.Reserve(ctx, charge); limited != nil {
+		s.events.Record(ctx, event.Event{Name: event.RefreshFailed, SessionID: old.SessionID, Reason: charge.Bucket})
+		return Grant{}, limited
+	}
 	if err != nil {
 		s.events.Record(ctx, event.Event{Name: event.RefreshFailed, Reason: string(TokenForged)})
 		return Grant{}, &EndedError{TokenForged}

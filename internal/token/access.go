@@ -88,7 +88,7 @@ type accessClaims struct {
 // . Errors: ErrNoKey.
 func (i *Issuer) Issue(a Access) (Secret, time.Duration, error) {
 	set := i.keys.set.Load()
-	if set == nil {
+	if set == nil || len(set.keys) == 0 {
 		return Secret{}, 0, ErrNoKey
 	}
 	now := time.Now()
@@ -114,6 +114,9 @@ func (i *Issuer) Issue(a Access) (Secret, time.Duration, error) {
 	}
 	return NewSecret(signed), max(expires.Sub(now).Truncate(time.Second), time.Second), nil
 }
+
+// KeysAge is how long ago the keys were read that Verify trusts.
+func (i *Issuer) KeysAge() time.Duration { return i.keys.Age() }
 
 // sign makes a JWS of a type with the key that signs at an instant. The type keeps one kind of
 // token from being taken for another.

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,10 +26,16 @@ func verifier(t *testing.T, ring *Keyring, typ string) func(text string, options
 	}
 	keys := map[string]*ecdsa.PublicKey{}
 	for _, k := range set.Keys {
-		x, err1 := base64.RawURLEncoding.DecodeString(k.X)
-		y, err2 := base64.RawURLEncoding.DecodeString(k.Y)
-		key, err3 := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), slices.Concat([]byte{4}, x, y))
-		if err := errors.Join(err1, err2, err3); err != nil {
+		point := []byte{4} // uncompressed
+		for _, half := range []string{k.X, k.Y} {
+			raw, err := base64.RawURLEncoding.DecodeString(half)
+			if err != nil {
+				t.Fatal(err)
+			}
+			point = append(point, raw...)
+		}
+		key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+		if err != nil {
 			t.Fatal(err)
 		}
 		keys[k.Kid] = key

@@ -26,7 +26,8 @@ globalThis.fetch = async (url, init = {}) => {
   const headers = new Headers(init.headers);
   if (cookie) headers.set('cookie', cookie);
   const answer = await network(String(url).replace('http://localhost:8080', server), { ...init, headers });
-  for (const line of answer.headers.getSetCookie()) cookie = line.split(';')[0];
+  const isRefresh = (line) => line.startsWith('refresh=');
+  for (const line of answer.headers.getSetCookie().filter(isRefresh)) cookie = line.split(';')[0];
   return answer;
 };
 

@@ -1,4 +1,4 @@
-package main
+package e2e
 
 import (
 	"encoding/base64"
@@ -140,7 +140,7 @@ func replicaOf(t *testing.T, db *storetest.Database) *session.Service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return session.New(db, session.Tokens{Access: issuer, Refresh: token.NewRefreshCodec(master)}, event.NewLog(slog.New(slog.DiscardHandler)),
+	return session.New(db, session.Tokens{Access: issuer, Refresh: token.NewRefreshCodec(master)}, nil, event.NewLog(slog.New(slog.DiscardHandler)),
 		session.Config{Grace: time.Minute, IdleTTL: time.Hour, TTL: time.Hour, Max: 1000})
 }
 

@@ -1,7 +1,8 @@
-package main
+package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"regexp"
@@ -183,6 +184,20 @@ func cmdStatus(ts *testscript.TestScript, neg bool, args []string) {
 	if got := worldOf(ts).last.status; neg == (got == atoi(ts, args[0])) {
 		ts.Fatalf("status %d", got)
 	}
+}
+
+// answer
+func cmdAnswer(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: answer")
+	}
+	last := worldOf(ts).last
+	header := last.header.Clone()
+	header.Del("Date")
+	header.Del("X-Request-Id")
+	fmt.Fprintln(ts.Stdout(), last.status)
+	ts.Check(header.Write(ts.Stdout()))
+	last.print(ts)
 }
 
 // header REGEXP

@@ -1,8 +1,7 @@
-package main
+package e2e
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -13,18 +12,21 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"latchkey/internal/session"
-	"latchkey/internal/store/storetest"
 )
 
 func serveAlone(t *testing.T, extra ...string) *process {
 	t.Helper()
-	path, err := binary()
+	return serveBuilt(t, binary, extra...)
+}
+
+func serveBuilt(t *testing.T, built func() (string, error), extra ...string) *process {
+	t.Helper()
+	path, err := built()
 	if err != nil {
 		t.Fatal(err)
 	}
-	env := append([]string{"LATCHKEY_ADDR=127.0.0.1:0", "LATCHKEY_DATA_DIR=" + filepath.Join(t.TempDir(), "data")}, extra...)
+	env := append(generous(), "LATCHKEY_ADDR=127.0.0.1:0", "LATCHKEY_DATA_DIR="+filepath.Join(t.TempDir(), "data"))
+	env = append(env, extra...)
 	p, err := start(path, env, &lockedBuffer{})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, p.log)
@@ -37,7 +39,7 @@ func serveAlone(t *testing.T, extra ...string) *process {
 // wait, and whoever is signed in notices nothing.
 func TestOverload(t *testing.T) {
 	t.Parallel()
-	p := serveAlone(t, "LATCHKEY_ARGON2_CONCURRENCY=1", "LATCHKEY_LIMIT_LOGIN_ADDRESS=1000/1m")
+	p := serveAlone(t, "LATCHKEY_ARGON2_CONCURRENCY=1")
 	ada := &client{cookies: map[string]string{}}
 	refresh, codes := ask(t, ada, p, signUpBody, map[string]any{"e": "ada@example.com"})
 	if len(codes) > 0 {
@@ -77,29 +79,6 @@ func TestOverload(t *testing.T) {
 	}
 	if overloaded.status != http.StatusOK || overloaded.header.Get("Retry-After") == "" || !strings.Contains(string(overloaded.body), `"retryAfter":`) {
 		t.Errorf("OVERLOADED: %d, %v, %s", overloaded.status, overloaded.header, overloaded.body)
-	}
-}
-
-// R-87, R-88: a server that cannot tell which sessions have ended is not ready.
-func TestReadiness(t *testing.T) {
-	t.Parallel()
-	db := storetest.New(t, "sqlite")
-	sessions := session.New(db, session.Tokens{}, nil, session.Config{})
-	ready := about{sessions: sessions, db: db.DB}
-	if err := ready.Ready(t.Context()); !errors.Is(err, session.ErrUncertain) {
-		t.Errorf("before the first look: %v", err)
-	}
-	if err := sessions.LoadEnded(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := ready.Ready(t.Context()); err != nil {
-		t.Errorf("after it: %v", err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := ready.Ready(t.Context()); err == nil {
-		t.Error("ready without a database")
 	}
 }
 
