@@ -54,6 +54,7 @@ func FuzzBody(f *testing.F) { // R-28, R-108
 	f.Add("application/json", `{"query":"{ __typename }","variables":{"n":12345678901234567890},"operationName":null}`)
 	f.Add(`application/json; charset="utf-8"`, `[{"query":"{ __typename }"}]`)
 	f.Add("text/plain", "null")
+	f.Add("application/json", `{"query":""}`)
 	f.Add("application/json", "{\"query\":\"\xff\\ud800\"} x")
 	f.Fuzz(func(t *testing.T, contentType, body string) {
 		r := httptest.NewRequest("POST", "/graphql", strings.NewReader(body))
