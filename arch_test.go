@@ -67,7 +67,7 @@ func layers() map[string]struct{ who, may string } {
 		"settings are the leaves' own types":            {"internal/config", leafDirs},
 		"what lies on disk holds the master secret":     {"internal/datadir", "internal/token"},
 		"a test database is the store with domain data": {"internal/store/storetest", "internal/store " + domainDirs},
-		"a test of the whole may use any of it": {"e2e", "graph internal/httpserver " + domainDirs},
+		"a test of the whole may use any of it":         {"e2e", "graph internal/httpserver " + domainDirs},
 		"main wires what there is": {".", "graph internal/config internal/datadir internal/httpserver internal/reqctx " +
 			"internal/store internal/web " + domainDirs},
 	}

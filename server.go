@@ -68,6 +68,8 @@ func explain(err error) string {
 		return strings.Join(lines, "\n")
 	case errors.Is(err, user.ErrEmailTaken):
 		return "there is an account with this email address already"
+	case errors.Is(err, user.ErrNotFound):
+		return "there is no account with this email address"
 	case errors.Is(err, token.ErrOtherMaster):
 		return "the signing keys in the database were sealed under another master secret: " +
 			"restore that secret (LATCHKEY_SECRET, LATCHKEY_SECRET_FILE or the file secret in the data directory), " +
@@ -157,6 +159,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, events *eve
 	}
 
 	server := httpserver.NewServer(a.handler, log)
+	server.RegisterOnShutdown(a.sessions.CloseWatches) // streams would use up the grace
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var work sync.WaitGroup
 	work.Go(func() { a.keys.Run(background, log) })
@@ -239,7 +242,7 @@ func wire(ctx context.Context, cfg config.Config, master token.Master, db *store
 		return nil, err
 	}
 	sessions := session.New(db, session.Tokens{Access: issuer, Refresh: token.NewRefreshCodec(master)}, limiter, events, session.Config{
-		Grace: cfg.RefreshGrace, IdleTTL: cfg.RefreshIdleTTL, TTL: cfg.RefreshTTL,
+		Grace: cfg.RefreshGrace, IdleTTL: cfg.RefreshIdleTTL, TTL: cfg.RefreshTTL, Max: cfg.MaxSessions,
 		Limits: cfg.Limits,
 	})
 	if err := sessions.LoadEnded(ctx); err != nil {
@@ -279,6 +282,9 @@ type about struct {
 	sessions *session.Service
 	db       *store.DB
 }
+
+// Feed is what sessions have to tell other services.
+func (a about) Feed() (token.Feed, error) { return a.sessions.Feed() }
 
 // Ready asks for everything that a guarded field needs.
 func (a about) Ready(ctx context.Context) error {

@@ -127,7 +127,7 @@ func (c *canaries) mistakes() {
 		"an unknown variable field": {post, `{"query":"mutation($i: LoginInput!) { login(input: $i) { expiresIn } }","variables":{"i":{"email":"a@b.c","password":"x","CANARY":1}}}`},
 		"a misspelt variable field": {post, `{"query":"mutation($i: LoginInput!) { login(input: $i) { expiresIn } }","variables":{"i":{"email":"a@b.c","pasword":"CANARY"}}}`},
 		"a variable too many":       {post, `{"query":"{ __typename }","variables":{"CANARY":"CANARY"}}`},
-		"a subscription":            {post, `{"query":"subscription { CANARY }"}`},
+		"a subscription":            {post, `{"query":"subscription { sessionEvents { kind(password: \"CANARY\") } }"}`},
 		"a password in a GET":       {"GET /graphql?query=mutation{login(input:{email:%22a%22,password:%22CANARY%22}){expiresIn}} -", ""},
 		"a variable in a GET":       {"GET /graphql?query={__typename}&variables={%22password%22:%22CANARY%22} -", ""},
 		"variables that are none":   {"GET /graphql?query={__typename}&variables=CANARY -", ""},
@@ -156,6 +156,7 @@ func (c *canaries) names() {
 		"an unknown type":           "query($p: CANARY) { __typename }",
 		"an unknown directive":      "{ __typename @CANARY }",
 		"an unknown field":          "{ CANARY }",
+		"an unknown subscription":   "subscription { CANARY }",
 	} {
 		optional := "?"
 		if strings.Contains(what, "alias") {

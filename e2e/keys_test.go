@@ -119,8 +119,6 @@ func TestReplicaThatCannotReadItsKeys(t *testing.T) {
 	waitFor(t, ada, processes[0], "{ me { email } }", "")
 }
 
-const signUpCookie = `mutation($e: String!) { signUp(input: {email: $e, password: "paper lantern quay"}) { accessToken } }`
-
 // R-61: replicas change from one master secret to another one after the other, and what either
 // hands out is good at both, at every stage. Nobody is signed out.
 func TestReplicasChangeTheMasterSecret(t *testing.T) {

@@ -16,7 +16,12 @@ import (
 
 func serveAlone(t *testing.T, extra ...string) *process {
 	t.Helper()
-	path, err := binary()
+	return serveBuilt(t, binary, extra...)
+}
+
+func serveBuilt(t *testing.T, built func() (string, error), extra ...string) *process {
+	t.Helper()
+	path, err := built()
 	if err != nil {
 		t.Fatal(err)
 	}

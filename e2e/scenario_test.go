@@ -131,6 +131,39 @@ func cmdHTTP(ts *testscript.TestScript, neg bool, args []string) {
 	w.last.print(ts)
 }
 
+// subscribe [-server NAME] CLIENT DOCUMENT
+func cmdSubscribe(ts *testscript.TestScript, neg bool, args []string) {
+	w, url := worldOf(ts), ts.Getenv("URL")
+	if len(args) == 4 && args[0] == "-server" {
+		url, args = w.servers[args[1]].url, args[2:]
+	}
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: subscribe [-server NAME] CLIENT DOCUMENT")
+	}
+	e, err := w.client(args[0]).subscribe(url, args[1])
+	ts.Check(err)
+	if before := w.streams[args[0]]; before != nil {
+		before.leave()
+	}
+	w.streams[args[0]], w.last = e, answer{status: e.status, header: e.header}
+}
+
+// events [-over] CLIENT REGEXP
+func cmdEvents(ts *testscript.TestScript, neg bool, args []string) {
+	over := len(args) == 3 && args[0] == "-over"
+	if over {
+		args = args[1:]
+	}
+	if neg || len(args) != 2 || worldOf(ts).streams[args[0]] == nil {
+		ts.Fatalf("usage: events [-over] CLIENT REGEXP, after subscribe")
+	}
+	text, err := worldOf(ts).streams[args[0]].wait(regexp.MustCompile(args[1]), over)
+	if err != nil {
+		ts.Fatalf("%v: %q", err, text)
+	}
+	_, _ = ts.Stdout().Write([]byte(text))
+}
+
 // code [CODE [REASON]]
 func cmdCode(ts *testscript.TestScript, neg bool, args []string) {
 	codes := worldOf(ts).last.codes()
@@ -190,6 +223,18 @@ func cmdCookie(ts *testscript.TestScript, neg bool, args []string) {
 // keep CLIENT VARIABLE: the access token
 func cmdKeep(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(args[1], worldOf(ts).client(args[0]).access)
+}
+
+// capture VARIABLE REGEXP
+func cmdCapture(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: capture VARIABLE REGEXP")
+	}
+	found := regexp.MustCompile(args[1]).FindSubmatch(worldOf(ts).last.body)
+	if len(found) != 2 {
+		ts.Fatalf("%q has not one group in %s", args[1], worldOf(ts).last.body)
+	}
+	ts.Setenv(args[0], string(found[1]))
 }
 
 // steal FROM TO

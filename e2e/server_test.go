@@ -47,6 +47,7 @@ func TestScenarios(t *testing.T) {
 					"server": cmdServer, "halt": cmdHalt, "gql": cmdGQL, "http": cmdHTTP,
 					"code": cmdCode, "header": cmdHeader, "status": cmdStatus, "cookie": cmdCookie,
 					"steal": cmdSteal, "age": cmdAge, "sql": cmdSQL, "log": cmdLog, "keep": cmdKeep,
+					"subscribe": cmdSubscribe, "events": cmdEvents, "capture": cmdCapture,
 					"answer": cmdAnswer,
 				},
 			})
@@ -54,19 +55,29 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-// binaryDir is where binary has built, if it has.
+// binaryDir is where build puts what it has built.
 var binaryDir string
 
-// binary builds the server once, with the race detector if the tests have it.
-var binary = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "latchkey-test-")
-	if err != nil {
-		return "", err
-	}
-	binaryDir = dir
+var (
+	// binary builds the server once, with the race detector if the tests have it.
+	binary = sync.OnceValues(func() (string, error) {
+		if info, ok := debug.ReadBuildInfo(); ok {
+			for _, s := range info.Settings {
+				if s.Key == "-race" && s.Value == "true" {
+					return build("-race")
+				}
+			}
+		}
+		return plainBinary()
+	})
+	// plainBinary builds it once as it is released: for what the race detector would drown.
+	plainBinary = sync.OnceValues(func() (string, error) { return build() })
+)
+
+func build(flags ...string) (string, error) {
 	// Go's test cache sees what a test opens, not what it builds: look at every source, or a
 	// change would pass as "(cached)".
-	err = filepath.WalkDir(".", func(path string, entry os.DirEntry, err error) error {
+	err := filepath.WalkDir(".", func(path string, entry os.DirEntry, err error) error {
 		if err == nil && entry.IsDir() && (entry.Name() == "node_modules" || entry.Name() == ".git") {
 			return filepath.SkipDir
 		}
@@ -78,20 +89,17 @@ var binary = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	args := []string{"build", "-o", filepath.Join(dir, "latchkey")}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if s.Key == "-race" && s.Value == "true" {
-				args = append(args, "-race")
-			}
-		}
+	dir, err := os.MkdirTemp(binaryDir, "")
+	if err != nil {
+		return "", err
 	}
-	out, err := exec.Command("go", append(args, ".")...).CombinedOutput()
+	path := filepath.Join(dir, "latchkey") // the name by which scenarios call it
+	out, err := exec.Command("go", append(append([]string{"build", "-o", path}, flags...), ".")...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
-	return filepath.Join(dir, "latchkey"), nil
-})
+	return path, nil
+}
 
 func TestMain(m *testing.M) {
 	// Everything here is about the whole: paths count from the module's root.
@@ -99,10 +107,12 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	announce()
-	status := m.Run()
-	if binaryDir != "" {
-		_ = os.RemoveAll(binaryDir)
+	var err error
+	if binaryDir, err = os.MkdirTemp("", "latchkey-test-"); err != nil {
+		panic(err)
 	}
+	status := m.Run()
+	_ = os.RemoveAll(binaryDir)
 	os.Exit(status)
 }
 
@@ -158,6 +168,7 @@ type world struct {
 	db      *storetest.Database
 	servers map[string]*process
 	clients map[string]*client
+	streams map[string]*events // by client
 	last    answer
 }
 
@@ -170,7 +181,7 @@ func setup(t *testing.T, env *testscript.Env, engine string) error {
 	if err != nil {
 		return err
 	}
-	w := &world{servers: map[string]*process{}, clients: map[string]*client{}}
+	w := &world{servers: map[string]*process{}, clients: map[string]*client{}, streams: map[string]*events{}}
 	env.Values[worldKey{}] = w
 	dataDir := filepath.Join(env.WorkDir, "data")
 	env.Setenv("PATH", filepath.Dir(path)+string(os.PathListSeparator)+os.Getenv("PATH"))
@@ -184,6 +195,9 @@ func setup(t *testing.T, env *testscript.Env, engine string) error {
 		env.Setenv("LATCHKEY_DATABASE_URL", w.db.URL)
 	}
 	env.Defer(func() {
+		for _, e := range w.streams {
+			e.leave()
+		}
 		for _, p := range w.servers {
 			p.kill()
 		}

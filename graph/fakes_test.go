@@ -31,9 +31,14 @@ const canary = "hunter2Canary"
 type fakeUsers struct {
 	err   error
 	panic any
+	hang  bool
 }
 
-func (f fakeUsers) UserByID(_ context.Context, id uuid.UUID) (user.User, error) {
+func (f fakeUsers) UserByID(ctx context.Context, id uuid.UUID) (user.User, error) {
+	if f.hang {
+		<-ctx.Done()
+		return user.User{}, ctx.Err()
+	}
 	if f.panic != nil {
 		panic(f.panic)
 	}
@@ -51,13 +56,34 @@ func (f *fakeLimiter) Reserve(context.Context, ...ratelimit.Charge) (*ratelimit.
 	return nil, &ratelimit.Error{RetryAfter: 1500 * time.Millisecond, Bucket: "login-account"}
 }
 
+// fakeDatabase has one session, which can be ended and is not listed by chance.
+type fakeDatabase struct {
+	session.Database
+	live []session.Session
+	err  error
+}
+
+func (f *fakeDatabase) EndSession(context.Context, uuid.UUID, session.EndReason) (bool, error) {
+	return true, f.err
+}
+
+func (f *fakeDatabase) EndOwnSession(_ context.Context, _, id uuid.UUID, _ session.EndReason, _ time.Duration) (bool, error) {
+	return id == ownSession || id == otherSession, f.err
+}
+
+func (f *fakeDatabase) LiveSessions(context.Context, uuid.UUID, time.Duration) ([]session.Session, error) {
+	return f.live, f.err
+}
+
 // fixture is NewHandler with fakes behind it.
 type fixture struct {
-	handler http.Handler
-	users   fakeUsers
-	logins  fakeLimiter
-	log     bytes.Buffer
-	req     *reqctx.Request // of the next call
+	handler  http.Handler
+	users    fakeUsers
+	logins   fakeLimiter
+	database fakeDatabase
+	sessions *session.Service
+	log      bytes.Buffer
+	req      *reqctx.Request // of the next call
 }
 
 func (f *fixture) UserByID(ctx context.Context, id uuid.UUID) (user.User, error) {
@@ -70,9 +96,9 @@ func newFixture(t testing.TB, cfg HandlerConfig) *fixture {
 	log := slog.New(slog.NewTextHandler(&f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	events := event.NewLog(slog.New(slog.DiscardHandler))
 	logins := login.New(nil, nil, &f.logins, nil, events, login.Config{Pseudonym: func(string) string { return "" }})
-	sessions := session.New(nil, session.Tokens{}, &f.logins, events, session.Config{})
+	f.sessions = session.New(&f.database, session.Tokens{}, &f.logins, events, session.Config{})
 	var err error
-	if f.handler, err = NewHandler(NewResolver(f, nil, logins, sessions), log, cfg); err != nil {
+	if f.handler, err = NewHandler(NewResolver(f, nil, logins, f.sessions), log, cfg); err != nil {
 		t.Fatal(err)
 	}
 	f.req = signedIn()
@@ -81,9 +107,15 @@ func newFixture(t testing.TB, cfg HandlerConfig) *fixture {
 
 func (f *fixture) executor() *executor.Executor { return f.handler.(*transport).exec }
 
+var (
+	ownSession   = uuid.MustParse("0190a5d6-7c1e-7000-8000-0000000000aa")
+	otherSession = uuid.MustParse("0190a5d6-7c1e-7000-8000-0000000000bb")
+)
+
 func signedIn(roles ...user.Role) *reqctx.Request {
 	return &reqctx.Request{ID: "request-1", Principal: session.Principal{
-		UserID: uuid.MustParse("7b9e2f4c-1111-4222-8333-944455556666"), Roles: roles, AuthTime: time.Now(),
+		UserID: uuid.MustParse("7b9e2f4c-1111-4222-8333-944455556666"), SessionID: ownSession,
+		Roles: roles, AuthTime: time.Now(), Until: time.Now().Add(10 * time.Minute),
 	}, Cookies: noCookies{}}
 }
 

@@ -32,8 +32,8 @@ const (
 	cachedDocuments = 256
 )
 
-// NewHandler serves the API on one path: POST with JSON, and queries by GET. It is the handler
-// of what httpserver has already let through.
+// NewHandler serves the API on one path: POST with JSON, and queries by GET; subscriptions as
+// server-sent events. It is the handler of what httpserver has already let through.
 func NewHandler(r *Resolver, log *slog.Logger, cfg HandlerConfig) (http.Handler, error) {
 	schema := NewExecutableSchema(Config{
 		Resolvers:  r,
@@ -59,6 +59,7 @@ func NewHandler(r *Resolver, log *slog.Logger, cfg HandlerConfig) (http.Handler,
 		exec.SetDisableSuggestion(true)
 		exec.SetDefaultRulesFn(discreetRules)
 	}
+	exec.Use(oneStream{})
 	if len(guards) > 0 {
 		exec.AroundFields(guardTypes(guards))
 	}
@@ -66,7 +67,7 @@ func NewHandler(r *Resolver, log *slog.Logger, cfg HandlerConfig) (http.Handler,
 		reqctx.From(ctx).Note(graphql.GetRootFieldContext(ctx).Field.Name)
 		return next(ctx)
 	})
-	return &transport{exec: exec}, nil
+	return &transport{exec: exec, sessions: r.sessions}, nil
 }
 
 func directives() DirectiveRoot { return DirectiveRoot{Auth: auth, Public: open} }

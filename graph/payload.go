@@ -4,6 +4,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/google/uuid"
+
 	"latchkey/graph/model"
 	"latchkey/internal/reqctx"
 	"latchkey/internal/session"
@@ -46,6 +48,27 @@ func userRoles(roles []model.Role) []user.Role {
 		out[i] = user.Role(r)
 	}
 	return out
+}
+
+func sessionModels(list []session.Session, current uuid.UUID, err error) ([]model.Session, error) {
+	if err != nil {
+		return nil, err
+	}
+	out := make([]model.Session, len(list))
+	for i, s := range list {
+		out[i] = model.Session{
+			ID: s.ID.String(), Current: s.ID == current,
+			CreatedAt: s.CreatedAt.UTC(), LastUsedAt: s.LastUsedAt.UTC(), ExpiresAt: s.ExpiresAt.UTC(),
+		}
+		if s.Client.Address.IsValid() {
+			address := s.Client.Address.String()
+			out[i].Address = &address
+		}
+		if s.Client.UserAgent != "" {
+			out[i].UserAgent = &s.Client.UserAgent
+		}
+	}
+	return out, nil
 }
 
 // authPayload packs a grant. The refresh token leaves in the cookie or in the body, never in

@@ -95,7 +95,7 @@ func TestAnswersFollowAccept(t *testing.T) { // R-104; GraphQL over HTTP, sectio
 		"garbage next to something good":   {[]string{";;;, application/json;q=x, application/graphql-response+json"}, mediaResponse, 400, 200},
 		"a browser's address bar":          {[]string{"text/html,application/xml;q=0.9,*/*;q=0.8"}, mediaJSON, 200, 200},
 		"HTML only":                        {[]string{"text/html"}, mediaJSON, 406, 406},
-		"an event stream is not served":    {[]string{"text/event-stream"}, mediaJSON, 406, 406},
+		"a stream is not for these":        {[]string{"text/event-stream, application/json;q=0.1"}, mediaJSON, 200, 200},
 		"everything is expressly unwanted": {[]string{"*/*;q=0"}, mediaJSON, 406, 406},
 	} {
 		t.Run(reason, func(t *testing.T) {

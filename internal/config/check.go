@@ -72,6 +72,7 @@ func (c *checker) config() Config {
 	c.checkAddresses(&cfg)
 	c.checkStores(&cfg)
 	c.checkPasswords(&cfg)
+	c.checkSessions(&cfg)
 	switch c.choice("ide", s.IDE, "auto", "on", "off") {
 	case "auto":
 		cfg.IDE = cfg.Development
@@ -312,6 +313,13 @@ func (c *checker) checkPasswords(cfg *Config) {
 		if cfg.Password, err = password.NewPolicy(length); err != nil {
 			c.wrong("password-min-length", "%s", strings.TrimPrefix(err.Error(), "password: "))
 		}
+	}
+}
+
+func (c *checker) checkSessions(cfg *Config) {
+	cfg.MaxSessions = c.integer("max-sessions", c.settings.MaxSessions)
+	if cfg.MaxSessions == 0 || cfg.MaxSessions > 1000 {
+		c.wrong("max-sessions", "%d is not between 1 and 1000", cfg.MaxSessions)
 	}
 }
 

@@ -38,6 +38,7 @@ type Config struct {
 	RefreshGrace   time.Duration
 	RefreshIdleTTL time.Duration
 	RefreshTTL     time.Duration
+	MaxSessions    int    // living ones of a user
 	Audience       string // empty: the public URL
 	Algorithm      token.Algorithm
 
@@ -57,7 +58,7 @@ type Config struct {
 // Command is what the program was asked to do.
 type Command struct {
 	Name  string // "serve", "migrate up", "user create" …
-	Email string // user create
+	Email string // user create, user disable, user enable
 	Label string // user create: the display name
 	Roles []user.Role
 	KeyID string // keys remove: how it begins
@@ -85,8 +86,14 @@ type commandLine struct {
 			Name  string   `placeholder:"TEXT" help:"Display name."`
 			Role  []string `placeholder:"USER|ADMIN" help:"Roles. Default: USER."`
 		} `cmd:"" help:"Create an account. The password is read from standard input."`
-		List struct{} `cmd:"" help:"List accounts."`
-	} `cmd:"" help:"Create and list accounts."`
+		List    struct{} `cmd:"" help:"List accounts."`
+		Disable struct {
+			Email string `arg:"" help:"Email address."`
+		} `cmd:"" help:"Keep an account from signing in, and end its sessions."`
+		Enable struct {
+			Email string `arg:"" help:"Email address."`
+		} `cmd:"" help:"Let a disabled account sign in again."`
+	} `cmd:"" help:"Create, list and disable accounts."`
 	Keys struct {
 		List   struct{} `cmd:"" help:"List signing keys, their states, and the master secret each needs."`
 		Rotate struct{} `cmd:"" help:"Publish a new signing key, which is used after ten minutes."`
@@ -153,7 +160,12 @@ func Parse(args, environ []string, stdout, stderr io.Writer) (Config, Command, e
 	c := checker{settings: cli.settings}
 	cfg := c.config()
 	cfg.Warnings = append(cfg.Warnings, unknown(env)...)
-	if command.Name == "user create" {
+	switch command.Name {
+	case "user disable":
+		command.Email = cli.User.Disable.Email
+	case "user enable":
+		command.Email = cli.User.Enable.Email
+	case "user create":
 		command.Email, command.Label = cli.User.Create.Email, cli.User.Create.Name
 		for _, name := range cli.User.Create.Role {
 			role, err := user.ParseRole(name)

@@ -67,6 +67,8 @@ func TestWithoutAnySettingThereIsDevelopment(t *testing.T) { // R-99: on loopbac
 		t.Errorf("lifetimes: %+v", cfg) // R-50, R-68, R-76
 	case cfg.Algorithm != token.ES256 || cfg.SameSiteNone || cfg.TrustedProxies != nil || cfg.HasMaster || cfg.LogLevel != slog.LevelInfo:
 		t.Errorf("%+v", cfg) // R-36, R-44, R-105
+	case cfg.MaxSessions != 50:
+		t.Errorf("%d sessions", cfg.MaxSessions) // R-94
 	case cfg.Argon2.MemoryKiB != 19456 || cfg.Argon2.Time != 2 || len(cfg.Warnings) != 0:
 		t.Errorf("%+v", cfg) // R-08
 	}
@@ -79,34 +81,37 @@ func TestWithoutAnySettingThereIsDevelopment(t *testing.T) { // R-99: on loopbac
 func badSettings() map[string]struct{ environ, told string } {
 	remote := "LATCHKEY_SECRET=" + goodSecret + "\n" + production + "\nLATCHKEY_DATABASE_URL=postgres://u:" + canary + "@db.example.com/x"
 	return map[string]struct{ environ, told string }{
-		"R-99: open to the network without a public URL": {"LATCHKEY_ADDR=0.0.0.0:8080", "PUBLIC_URL"},
-		"R-99: all interfaces, by leaving the host out":  {"LATCHKEY_ADDR=:8080", "PUBLIC_URL"},
-		"R-99: plain http for others":                    {"LATCHKEY_PUBLIC_URL=http://auth.example.com", "PUBLIC_URL"},
-		"R-99: a name that begins like loopback":         {"LATCHKEY_PUBLIC_URL=http://localhost.evil.io", "PUBLIC_URL"},
-		"R-99: loopback in name, open in fact":           {"LATCHKEY_PUBLIC_URL=http://localhost:8080\nLATCHKEY_ADDR=0.0.0.0:8080", "ADDR"},
-		"R-118: a public URL with a path":                {"LATCHKEY_PUBLIC_URL=https://example.com/auth", "PUBLIC_URL"},
-		"R-118: a public URL of another kind":            {"LATCHKEY_PUBLIC_URL=ftp://example.com", "PUBLIC_URL"},
-		"R-118: a public URL without a scheme":           {"LATCHKEY_PUBLIC_URL=auth.example.com", "PUBLIC_URL"},
-		"R-118: a public URL with a user":                {"LATCHKEY_PUBLIC_URL=https://u:" + canary + "@example.com", "PUBLIC_URL"},
-		"R-118: a public URL that cannot be read":        {"LATCHKEY_PUBLIC_URL=https://u:" + canary + "@exa mple.com:x", "PUBLIC_URL"},
-		"R-118: every origin":                            {production + "\nLATCHKEY_ALLOWED_ORIGINS=*", "ALLOWED_ORIGINS"},
-		"R-103: every subdomain":                         {production + "\nLATCHKEY_ALLOWED_ORIGINS=https://*.example.com", "ALLOWED_ORIGINS"},
-		"R-102: the null origin":                         {production + "\nLATCHKEY_ALLOWED_ORIGINS=null", "ALLOWED_ORIGINS"},
-		"R-118: an origin over plain http":               {production + "\nLATCHKEY_ALLOWED_ORIGINS=http://app.example.com", "ALLOWED_ORIGINS"},
-		"R-102: an origin with a path":                   {production + "\nLATCHKEY_ALLOWED_ORIGINS=https://app.example.com/x", "ALLOWED_ORIGINS"},
-		"R-102: an origin with a user":                   {production + "\nLATCHKEY_ALLOWED_ORIGINS=https://u:" + canary + "@app.example.com", "ALLOWED_ORIGINS"},
-		"R-102: a comma too many":                        {production + "\nLATCHKEY_ALLOWED_ORIGINS=https://app.example.com,", "ALLOWED_ORIGINS"},
-		"a proxy by name":                                {"LATCHKEY_TRUSTED_PROXIES=proxy.internal", "TRUSTED_PROXIES"},
-		"a network that is none":                         {"LATCHKEY_TRUSTED_PROXIES=10.0.0.0/33", "TRUSTED_PROXIES"},
-		"R-105: cross-site cookies without https":        {"LATCHKEY_COOKIE_SAME_SITE=none", "COOKIE_SAME_SITE"},
-		"R-105: there is no lax":                         {"LATCHKEY_COOKIE_SAME_SITE=lax", "COOKIE_SAME_SITE"},
-		"R-50: access tokens live too long":              {"LATCHKEY_ACCESS_TTL=15m1s", "ACCESS_TTL"},
-		"R-50: access tokens do not live":                {"LATCHKEY_ACCESS_TTL=0s", "ACCESS_TTL"},
-		"a number is no duration":                        {"LATCHKEY_ACCESS_TTL=600", "ACCESS_TTL"},
-		"R-68: a grace of more than a minute":            {"LATCHKEY_REFRESH_GRACE=61s", "REFRESH_GRACE"},
-		"R-68: a negative grace":                         {"LATCHKEY_REFRESH_GRACE=-1s", "REFRESH_GRACE"},
-		"sessions that cannot be used":                   {"LATCHKEY_REFRESH_IDLE_TTL=0s", "REFRESH_IDLE_TTL"},
-		"R-96: longer than browsers keep a cookie":       {"LATCHKEY_REFRESH_TTL=9601h", "REFRESH_TTL"},
+		"R-99: open to the network without a public URL":    {"LATCHKEY_ADDR=0.0.0.0:8080", "PUBLIC_URL"},
+		"R-99: all interfaces, by leaving the host out":     {"LATCHKEY_ADDR=:8080", "PUBLIC_URL"},
+		"R-99: plain http for others":                       {"LATCHKEY_PUBLIC_URL=http://auth.example.com", "PUBLIC_URL"},
+		"R-99: a name that begins like loopback":            {"LATCHKEY_PUBLIC_URL=http://localhost.evil.io", "PUBLIC_URL"},
+		"R-99: loopback in name, open in fact":              {"LATCHKEY_PUBLIC_URL=http://localhost:8080\nLATCHKEY_ADDR=0.0.0.0:8080", "ADDR"},
+		"R-118: a public URL with a path":                   {"LATCHKEY_PUBLIC_URL=https://example.com/auth", "PUBLIC_URL"},
+		"R-118: a public URL of another kind":               {"LATCHKEY_PUBLIC_URL=ftp://example.com", "PUBLIC_URL"},
+		"R-118: a public URL without a scheme":              {"LATCHKEY_PUBLIC_URL=auth.example.com", "PUBLIC_URL"},
+		"R-118: a public URL with a user":                   {"LATCHKEY_PUBLIC_URL=https://u:" + canary + "@example.com", "PUBLIC_URL"},
+		"R-118: a public URL that cannot be read":           {"LATCHKEY_PUBLIC_URL=https://u:" + canary + "@exa mple.com:x", "PUBLIC_URL"},
+		"R-118: every origin":                               {production + "\nLATCHKEY_ALLOWED_ORIGINS=*", "ALLOWED_ORIGINS"},
+		"R-103: every subdomain":                            {production + "\nLATCHKEY_ALLOWED_ORIGINS=https://*.example.com", "ALLOWED_ORIGINS"},
+		"R-102: the null origin":                            {production + "\nLATCHKEY_ALLOWED_ORIGINS=null", "ALLOWED_ORIGINS"},
+		"R-118: an origin over plain http":                  {production + "\nLATCHKEY_ALLOWED_ORIGINS=http://app.example.com", "ALLOWED_ORIGINS"},
+		"R-102: an origin with a path":                      {production + "\nLATCHKEY_ALLOWED_ORIGINS=https://app.example.com/x", "ALLOWED_ORIGINS"},
+		"R-102: an origin with a user":                      {production + "\nLATCHKEY_ALLOWED_ORIGINS=https://u:" + canary + "@app.example.com", "ALLOWED_ORIGINS"},
+		"R-102: a comma too many":                           {production + "\nLATCHKEY_ALLOWED_ORIGINS=https://app.example.com,", "ALLOWED_ORIGINS"},
+		"R-36: a proxy by name":                             {"LATCHKEY_TRUSTED_PROXIES=proxy.internal", "TRUSTED_PROXIES"},
+		"R-36: a network that is none":                      {"LATCHKEY_TRUSTED_PROXIES=10.0.0.0/33", "TRUSTED_PROXIES"},
+		"R-105: cross-site cookies without https":           {"LATCHKEY_COOKIE_SAME_SITE=none", "COOKIE_SAME_SITE"},
+		"R-105: there is no lax":                            {"LATCHKEY_COOKIE_SAME_SITE=lax", "COOKIE_SAME_SITE"},
+		"R-50: access tokens live too long":                 {"LATCHKEY_ACCESS_TTL=15m1s", "ACCESS_TTL"},
+		"R-50: access tokens do not live":                   {"LATCHKEY_ACCESS_TTL=0s", "ACCESS_TTL"},
+		"a number is no duration":                           {"LATCHKEY_ACCESS_TTL=600", "ACCESS_TTL"},
+		"R-68: a grace of more than a minute":               {"LATCHKEY_REFRESH_GRACE=61s", "REFRESH_GRACE"},
+		"R-68: a negative grace":                            {"LATCHKEY_REFRESH_GRACE=-1s", "REFRESH_GRACE"},
+		"R-76: sessions that cannot be used":                {"LATCHKEY_REFRESH_IDLE_TTL=0s", "REFRESH_IDLE_TTL"},
+		"R-96: longer than browsers keep a cookie":          {"LATCHKEY_REFRESH_TTL=9601h", "REFRESH_TTL"},
+		"R-94: no session at all":                           {"LATCHKEY_MAX_SESSIONS=0", "MAX_SESSIONS"},
+		"R-94: more sessions than a person has devices":     {"LATCHKEY_MAX_SESSIONS=1001", "MAX_SESSIONS"},
+		"R-94: a negative number of sessions":               {"LATCHKEY_MAX_SESSIONS=-1", "MAX_SESSIONS"},
 		"R-44: RSA":                                         {"LATCHKEY_SIGNING_ALGORITHM=RS256", "SIGNING_ALGORITHM"},
 		"R-44: none":                                        {"LATCHKEY_SIGNING_ALGORITHM=none", "SIGNING_ALGORITHM"},
 		"no limit is no limit":                              {"LATCHKEY_LIMIT_LOGIN_ACCOUNT=0/15m", "LIMIT_LOGIN_ACCOUNT"},
@@ -230,6 +235,7 @@ func TestCommands(t *testing.T) {
 	for line, want := range map[string]string{
 		"": "serve", "serve": "serve", "migrate up": "migrate up", "migrate down": "migrate down", "migrate status": "migrate status",
 		"user list": "user list", "keys rotate": "keys rotate", "keys list": "keys list", "keys reseal": "keys reseal", "keys remove abcdefgh": "keys remove", "version": "version", "user create a@example.com": "user create",
+		"user disable a@example.com": "user disable", "user enable a@example.com": "user enable",
 	} {
 		if _, command, _, err := parse(t, strings.Fields(line)); err != nil || command.Name != want {
 			t.Errorf("%q: %q, %v", line, command.Name, err)

@@ -31,6 +31,7 @@ type settings struct {
 	RefreshGrace     string `default:"30s" placeholder:"DURATION" help:"How long a superseded refresh token is forgiven, 0s to 60s. With 0s every refresh rotates, and a repeated one ends the session."`
 	RefreshIdleTTL   string `name:"refresh-idle-ttl" default:"168h" placeholder:"DURATION" help:"A session that is not refreshed for this long is over."`
 	RefreshTTL       string `name:"refresh-ttl" default:"720h" placeholder:"DURATION" help:"A session is over this long after sign-in, whatever happens; at most 9600h."`
+	MaxSessions      string `default:"50" placeholder:"N" help:"Living sessions of one account, 1 to 1000. One more sign-in ends the least recently used."`
 	Audience         string `placeholder:"TEXT" help:"aud of access tokens. Default: the public URL."`
 	SigningAlgorithm string `default:"ES256" placeholder:"ES256|EdDSA" help:"Algorithm of new signing keys; run keys rotate after a change."`
 

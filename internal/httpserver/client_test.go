@@ -2,10 +2,14 @@ package httpserver
 
 import (
 	"errors"
+	"net"
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
+	"pgregory.net/rapid"
 
 	"latchkey/internal/session"
 	"latchkey/internal/token"
@@ -69,6 +73,50 @@ func TestClientAddress(t *testing.T) { // R-35, R-36, R-37
 			}
 		})
 	}
+}
+
+// who is no proxy says nothing by X-Forwarded-For, and what stands left of the first hop
+// that is no proxy changes nothing: there everybody can write what they like.
+func TestForgedForwarding(t *testing.T) {
+	proxies := prefixes("10.0.0.0/8", "fd00::/8", "127.0.0.1/32")
+	proxy := rapid.SampledFrom([]string{"10.0.0.1", "10.9.9.9", "127.0.0.1", "fd00::1", "[fd00::2]", "::ffff:10.0.0.2", "10.0.0.3:443", "[fd00::3%eth0]:443"})
+	stranger := rapid.Custom(func(rt *rapid.T) string {
+		size := rapid.SampledFrom([]int{4, 16}).Draw(rt, "size")
+		a, _ := netip.AddrFromSlice(rapid.SliceOfN(rapid.Byte(), size, size).Draw(rt, "address"))
+		if contains(proxies, a.Unmap()) {
+			rt.Skip("a proxy")
+		}
+		return a.String()
+	})
+	garbage := rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"", " ", "unknown", "for=192.0.2.1", "10.0.0.1.1", "192.0.2.1;"})).
+		Filter(func(text string) bool {
+			return !strings.Contains(text, ",") && !parseHop(strings.TrimSpace(text)).IsValid()
+		})
+	anything := rapid.SliceOf(rapid.OneOf(proxy, stranger, garbage, rapid.String()))
+	rapid.Check(t, func(rt *rapid.T) {
+		left := anything.Draw(rt, "what anybody can write")
+		peer := stranger.Draw(rt, "peer")
+		if got := clientAddress(net.JoinHostPort(peer, "1234"), left, proxies); got != parseHop(peer) {
+			rt.Fatalf("the stranger %s is taken for %v", peer, got)
+		}
+
+		hop, want := stranger.Draw(rt, "client"), netip.Addr{}
+		between := rapid.SliceOf(proxy).Draw(rt, "proxies")
+		if rapid.Bool().Draw(rt, "whom nobody can tell") {
+			hop = garbage.Draw(rt, "hop")
+			want = parseHop(append(between, "10.0.0.9")[0])
+		} else {
+			want = parseHop(hop)
+		}
+		// A proxy may append to the list or begin another.
+		hops := slices.Concat(left, []string{hop}, between)
+		cut := rapid.IntRange(0, len(hops)-1).Draw(rt, "cut")
+		for _, forwarded := range [][]string{hops, {strings.Join(hops, ", ")}, {strings.Join(hops[:cut], ","), strings.Join(hops[cut:], ",")}} {
+			if got := clientAddress("10.0.0.9:1234", forwarded, proxies); got != want {
+				rt.Fatalf("%q: %v, want %v", forwarded, got, want)
+			}
+		}
+	})
 }
 
 func TestClientReachesTheDomain(t *testing.T) {

@@ -68,10 +68,14 @@ func (fakeAuth) Holder(presented token.Secret) uuid.UUID {
 	return uuid.Nil
 }
 
-type fakeAbout struct{ err error }
+type fakeAbout struct {
+	err  error
+	feed token.Feed
+}
 
 func (*fakeAbout) JWKS() []byte                  { return []byte(`{"keys":[]}`) }
 func (*fakeAbout) Algorithms() []token.Algorithm { return []token.Algorithm{token.ES256} }
+func (f *fakeAbout) Feed() (token.Feed, error)   { return f.feed, f.err }
 func (f *fakeAbout) Ready(context.Context) error { return f.err }
 
 // fixture is New with fakes behind it.

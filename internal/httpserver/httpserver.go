@@ -18,9 +18,8 @@ import (
 )
 
 const (
-	maxBody        = 64 << 10
-	maxHeader      = 32 << 10
-	requestTimeout = 15 * time.Second
+	maxBody   = 64 << 10
+	maxHeader = 32 << 10
 )
 
 // Authenticator turns an access token into the principal it stands for.
@@ -40,6 +39,8 @@ type About interface {
 	// JWKS answers what other services verify access tokens with.
 	JWKS() []byte
 	Algorithms() []token.Algorithm
+	// Feed answers which sessions have ended, signed, or session.ErrUncertain.
+	Feed() (token.Feed, error)
 	// Ready says why the server cannot do its work, or nil.
 	Ready(context.Context) error
 }
@@ -75,6 +76,7 @@ func New(api API, auth Authenticator, about About, limiter Limiter, log *slog.Lo
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.HandleFunc("GET /.well-known/jwks.json", s.jwks)
 	mux.HandleFunc("GET /.well-known/openid-configuration", s.discovery)
+	mux.HandleFunc("GET /revocations", s.revocations)
 	if cfg.IDE != nil {
 		mux.Handle("/{$}", cfg.IDE)
 		mux.Handle("/ide/", cfg.IDE)

@@ -220,7 +220,7 @@ func newWorld(t *testing.T, rt *rapid.T, db *storetest.Database, net network) *w
 	}
 	db.Exec(t, "DELETE FROM users")
 	db.Exec(t, "DELETE FROM signing_keys")
-	sessions := newService(t, db, master, session.Config{Grace: historyGrace * time.Second, IdleTTL: 7 * 24 * time.Hour, TTL: 30 * 24 * time.Hour})
+	sessions := newService(t, db, master, session.Config{Grace: historyGrace * time.Second, IdleTTL: 7 * 24 * time.Hour, TTL: 30 * 24 * time.Hour, Max: 50})
 	u, err := db.CreateUser(t.Context(), user.User{ID: uuid.New(), Email: "ada@example.com", Roles: []user.Role{user.RoleUser}}, "")
 	if err != nil {
 		t.Fatal(err)

@@ -17,7 +17,7 @@ import (
 	"latchkey/internal/user"
 )
 
-var policy = session.Config{Grace: 30 * time.Second, IdleTTL: 7 * 24 * time.Hour, TTL: 30 * 24 * time.Hour}
+var policy = session.Config{Grace: 30 * time.Second, IdleTTL: 7 * 24 * time.Hour, TTL: 30 * 24 * time.Hour, Max: 50}
 
 func newMaster(t *testing.T) token.Master {
 	t.Helper()

@@ -29,7 +29,7 @@ func newUser(t *testing.T, db *storetest.Database, email string) user.User {
 func newSession(t *testing.T, db *storetest.Database, u user.User) token.Refresh {
 	t.Helper()
 	r := token.NewRefresh(uuid.New())
-	if _, err := db.CreateSession(t.Context(), session.NewSession{ID: r.SessionID, UserID: u.ID, SecretHash: r.SecretHash(), TTL: 30 * 24 * time.Hour}); err != nil {
+	if _, _, err := db.CreateSession(t.Context(), session.NewSession{ID: r.SessionID, UserID: u.ID, SecretHash: r.SecretHash(), TTL: 30 * 24 * time.Hour, IdleTTL: idle, Max: 50}); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -340,7 +340,7 @@ func TestCreateSessionReplaces(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *storetest.Database) {
 		u := newUser(t, db, "ada@example.com")
 		old, fresh := newSession(t, db, u), token.NewRefresh(uuid.New())
-		if _, err := db.CreateSession(t.Context(), session.NewSession{ID: fresh.SessionID, UserID: u.ID, SecretHash: fresh.SecretHash(), TTL: time.Hour, Replaces: old.SessionID}); err != nil {
+		if _, _, err := db.CreateSession(t.Context(), session.NewSession{ID: fresh.SessionID, UserID: u.ID, SecretHash: fresh.SecretHash(), TTL: time.Hour, Replaces: old.SessionID}); err != nil {
 			t.Fatal(err)
 		}
 		if got := rotate(t, db, old, 0); got.Reason != session.EndedByNewLogin {

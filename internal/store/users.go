@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"latchkey/internal/session"
 	"latchkey/internal/user"
 )
 
@@ -108,4 +109,38 @@ func (db *DB) Users(ctx context.Context, offset, limit int) ([]user.User, error)
 		users[i] = row.user()
 	}
 	return users, nil
+}
+
+// DisableUser keeps a user from signing in and ends all of their sessions, and answers the user
+// and how many sessions that were. The address must be normalised. It is no error if the
+// user is disabled already. Errors: user.ErrNotFound.
+func (db *DB) DisableUser(ctx context.Context, email string) (user.User, int, error) {
+	var row userRow
+	var ended []endedRow
+	err := db.write.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		now := bun.Safe(db.sql("{now}"))
+		err := tx.NewUpdate().Model(&row).Set("disabled_at = coalesce(disabled_at, ?), updated_at = ?", now, now).
+			Where("email = ?", email).Returning("id, email, disabled_at").Scan(ctx)
+		if err != nil {
+			return err
+		}
+		ended, err = db.endWhere(ctx, tx, session.EndedByDisabling, 0, "user_id = ?", row.ID)
+		return err
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return user.User{}, 0, user.ErrNotFound
+	}
+	return row.user(), len(ended), wrap("disable user", err)
+}
+
+// EnableUser lets a disabled user sign in again. The address must be normalised. It is no error
+// if the user is not disabled. Errors: user.ErrNotFound.
+func (db *DB) EnableUser(ctx context.Context, email string) (user.User, error) {
+	var row userRow
+	err := db.write.NewUpdate().Model(&row).Set("disabled_at = NULL, updated_at = ?", bun.Safe(db.sql("{now}"))).
+		Where("email = ?", email).Returning("id, email, disabled_at").Scan(ctx)
+	if errors.Is(err, sql.ErrNoRows) {
+		return user.User{}, user.ErrNotFound
+	}
+	return row.user(), wrap("enable user", err)
 }
