@@ -15,7 +15,11 @@ func FuzzNegotiate(f *testing.F) {
 	f.Add("application/json;q=0, application/*;q=NaN")
 	f.Add(";;;,,,\"")
 	f.Fuzz(func(t *testing.T, accept string) {
-		switch got := negotiate([]string{accept}); got {
+		got, streams := negotiate([]string{accept})
+		if streams && !strings.Contains(strings.ToLower(accept), mediaStream) {
+			t.Fatal("a stream that was not asked for by name")
+		}
+		switch got {
 		case mediaJSON:
 			if strings.TrimSpace(accept) != "" && !strings.Contains(strings.ToLower(accept), "*") && !strings.Contains(strings.ToLower(accept), "json") {
 				t.Fatalf("%q", got)
@@ -28,7 +32,7 @@ func FuzzNegotiate(f *testing.F) {
 		default:
 			t.Fatalf("%q", got)
 		}
-		if negotiate([]string{accept + ";q=0"}) != "" && !strings.Contains(accept, ",") && !strings.Contains(accept, ";") && strings.TrimSpace(accept) != "" {
+		if refused, _ := negotiate([]string{accept + ";q=0"}); refused != "" && !strings.Contains(accept, ",") && !strings.Contains(accept, ";") && strings.TrimSpace(accept) != "" {
 			t.Fatal("what the client refuses")
 		}
 	})
