@@ -210,7 +210,7 @@ func (c *canaries) rawBytes() {
 
 // pages are what everybody may read.
 func (c *canaries) pages() {
-	for _, path := range []string{"/healthz", "/readyz", "/.well-known/jwks.json", "/.well-known/openid-configuration", "/", "/ide/ide.js", "/ide/ide.css"} {
+	for _, path := range []string{"/healthz", "/readyz", "/.well-known/jwks.json", "/.well-known/openid-configuration", "/revocations", "/", "/ide/ide.js", "/ide/ide.css"} {
 		if a := c.send(newClient(), "page "+path, http.MethodGet, path, ""); a.status != http.StatusOK {
 			c.t.Errorf("%s: %d", path, a.status)
 		}

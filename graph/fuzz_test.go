@@ -15,7 +15,11 @@ func FuzzNegotiate(f *testing.F) {
 	f.Add("application/json;q=0, application/*;q=NaN")
 	f.Add(";;;,,,\"")
 	f.Fuzz(func(t *testing.T, accept string) {
-		switch got, _ := negotiate([]string{accept}); got {
+		got, streams := negotiate([]string{accept})
+		if streams && !strings.Contains(strings.ToLower(accept), mediaStream) {
+			t.Fatal("a stream that was not asked for by name")
+		}
+		switch got {
 		case mediaJSON:
 			if strings.TrimSpace(accept) != "" && !strings.Contains(strings.ToLower(accept), "*") && !strings.Contains(strings.ToLower(accept), "json") {
 				t.Fatalf("%q", got)
@@ -54,6 +58,7 @@ func FuzzBody(f *testing.F) { // R-28, R-108
 	f.Add("application/json", `{"query":"{ __typename }","variables":{"n":12345678901234567890},"operationName":null}`)
 	f.Add(`application/json; charset="utf-8"`, `[{"query":"{ __typename }"}]`)
 	f.Add("text/plain", "null")
+	f.Add("application/json", `{"query":""}`)
 	f.Add("application/json", "{\"query\":\"\xff\\ud800\"} x")
 	f.Fuzz(func(t *testing.T, contentType, body string) {
 		r := httptest.NewRequest("POST", "/graphql", strings.NewReader(body))

@@ -8,7 +8,7 @@ import (
 )
 
 // What is accepted as an origin is one to browsers and to net/http, and means no more than one.
-func FuzzOrigins(f *testing.F) { // R-102, R-103
+func FuzzOrigins(f *testing.F) {
 	f.Add("https://app.example.com")
 	f.Add("HTTPS://App.Example.com:443,http://[::1]:5173")
 	f.Add("https://*.example.com")
@@ -38,7 +38,7 @@ func FuzzOrigins(f *testing.F) { // R-102, R-103
 }
 
 // A proxy is an address or a network, and nobody else is trusted with it.
-func FuzzTrustedProxies(f *testing.F) { // R-36
+func FuzzTrustedProxies(f *testing.F) {
 	f.Add("10.1.2.3/8, 192.0.2.1")
 	f.Add("::ffff:192.0.2.9,fd00::/8")
 	f.Add("proxy.internal")

@@ -8,8 +8,9 @@ import (
 )
 
 // A client's address is the peer's own, or one that a trusted proxy wrote.
-func FuzzClientAddress(f *testing.F) {
+func FuzzClientAddress(f *testing.F) {
 	f.Add("10.0.0.1:1234", "198.51.100.1, 10.0.0.2")
+	f.Add("10.0.0.1:1234", "203.0.113.9, 198.51.100.1")
 	f.Add("192.0.2.7:1234", "198.51.100.1")
 	f.Add("[fd00::1%eth0]:1234", "[2001:db8::1]:443,::ffff:10.0.0.3")
 	f.Add("@", ", ,<script>")

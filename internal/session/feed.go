@@ -24,7 +24,7 @@ func (s *Service) Feed() (token.Feed, error) {
 	c := &s.feed
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.last.Old(time.Now()) && !s.ended.changed(c.version) {
+	if !s.tokens.Access.IsOld(c.last, time.Now()) && !s.ended.changed(c.version) {
 		return c.last, nil
 	}
 	ids, version := s.ended.list()

@@ -87,15 +87,11 @@ type accessClaims struct {
 // Lifetimes are up to 5 % shorter than the setting, so that tabs do not refresh all at once
 // . Errors: ErrNoKey.
 func (i *Issuer) Issue(a Access) (Secret, time.Duration, error) {
-	set := i.keys.set.Load()
-	if set == nil || len(set.keys) == 0 {
-		return Secret{}, 0, ErrNoKey
-	}
 	now := time.Now()
 	issued := now.Truncate(time.Second)
 	jitter := rand.Int64N(int64(i.cfg.TTL/20/time.Second) + 1)
 	expires := issued.Add(i.cfg.TTL - time.Duration(jitter)*time.Second)
-	signed, err := set.sign(accessType, accessClaims{
+	signed, _, err := i.keys.set.Load().sign(accessType, accessClaims{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer:    i.cfg.Issuer,
 			Subject:   a.UserID.String(),
@@ -118,17 +114,20 @@ func (i *Issuer) Issue(a Access) (Secret, time.Duration, error) {
 // KeysAge is how long ago the keys were read that Verify trusts.
 func (i *Issuer) KeysAge() time.Duration { return i.keys.Age() }
 
-// sign makes a JWS of a type with the key that signs at an instant. The type keeps one kind of
-// token from being taken for another.
-func (s *keySet) sign(typ string, claims jwt.Claims, now time.Time) (string, error) {
+// sign makes a JWS of a type with the key that signs at an instant, and answers the key's id. The
+// type keeps one kind of token from being taken for another. Errors: ErrNoKey.
+func (s *keySet) sign(typ string, claims jwt.Claims, now time.Time) (jws, kid string, err error) {
+	if s == nil || len(s.keys) == 0 {
+		return "", "", ErrNoKey
+	}
 	key := s.signer(now)
 	jot := jwt.NewWithClaims(jwt.GetSigningMethod(string(key.algorithm)), claims)
 	jot.Header["typ"], jot.Header["kid"] = typ, key.id
 	signed, err := jot.SignedString(key.private)
 	if err != nil {
-		return "", fmt.Errorf("token: sign: %w", err)
+		return "", "", fmt.Errorf("token: sign: %w", err)
 	}
-	return signed, nil
+	return signed, key.id, nil
 }
 
 // Verify checks a token's signature, type, issuer, audience, times and identifiers (R-44 to

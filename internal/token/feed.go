@@ -25,10 +25,15 @@ type Feed struct {
 	JWS  string // compact serialisation
 	Tag  string // names what the feed says; replicas that know the same sessions agree on it
 	made time.Time
+	kid  string // of the key that signed it
 }
 
-// Old reports whether it is time for the next feed.
-func (f Feed) Old(now time.Time) bool { return !now.Truncate(feedStep).Equal(f.made) }
+// IsOld reports whether it is time for the next feed, or whether another key signs by now: one
+// that was removed verifies nothing any more.
+func (i *Issuer) IsOld(f Feed, now time.Time) bool {
+	set := i.keys.set.Load()
+	return !now.Truncate(feedStep).Equal(f.made) || set == nil || len(set.keys) == 0 || set.signer(now).id != f.kid
+}
 
 // feedClaims has neither sub nor aud: whatever mistakes a feed for an access token must miss
 // something.
@@ -39,10 +44,6 @@ type feedClaims struct {
 
 // Feed signs a list of ended sessions. Errors: ErrNoKey.
 func (i *Issuer) Feed(ended []uuid.UUID) (Feed, error) {
-	set := i.keys.set.Load()
-	if set == nil {
-		return Feed{}, ErrNoKey
-	}
 	now := time.Now()
 	made := now.Truncate(feedStep)
 	claims := feedClaims{
@@ -60,12 +61,12 @@ func (i *Issuer) Feed(ended []uuid.UUID) (Feed, error) {
 	if err != nil {
 		return Feed{}, err
 	}
-	jws, err := set.sign(feedType, claims, now)
+	jws, kid, err := i.keys.set.Load().sign(feedType, claims, now)
 	if err != nil {
 		return Feed{}, err
 	}
 	sum := sha256.Sum256(text)
-	return Feed{JWS: jws, Tag: base64.RawURLEncoding.EncodeToString(sum[:16]), made: made}, nil
+	return Feed{JWS: jws, Tag: base64.RawURLEncoding.EncodeToString(sum[:16]), made: made, kid: kid}, nil
 }
 
 func compareIDs(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }

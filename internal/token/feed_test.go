@@ -82,8 +82,8 @@ func TestFeedSaysExactlyThis(t *testing.T) {
 			good bool
 		}{{0, false, true}, {15 * time.Second, false, true}, {time.Second, true, true}, {29 * time.Second, true, true}, {time.Second, true, false}} {
 			time.Sleep(step.wait)
-			if _, err := verify(feed.JWS); (err == nil) != step.good || feed.Old(time.Now()) != step.old {
-				t.Errorf("%v: %v, old %t", time.Now(), err, feed.Old(time.Now()))
+			if _, err := verify(feed.JWS); (err == nil) != step.good || issuer.IsOld(feed, time.Now()) != step.old {
+				t.Errorf("%v: %v, old %t", time.Now(), err, issuer.IsOld(feed, time.Now()))
 			}
 		}
 	})

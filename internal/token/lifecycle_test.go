@@ -87,6 +87,10 @@ func TestRemovedKeyIsRefusedEverywhere(t *testing.T) {
 				t.Fatalf("process %d: %v", i, err)
 			}
 		}
+		feed, err := newIssuer(t, rings[0]).Feed(nil)
+		if err != nil || newIssuer(t, rings[0]).IsOld(feed, time.Now()) {
+			t.Fatal(err)
+		}
 		removal, err := NewKeyring(store, testMaster(t), ES256).Remove(t.Context(), store.keys[0].ID[:minKeyPrefix])
 		if err != nil {
 			t.Fatal(err)
@@ -99,6 +103,9 @@ func TestRemovedKeyIsRefusedEverywhere(t *testing.T) {
 			}
 			if signs(t, ring) != removal.Next.KeyID || strings.Contains(string(ring.JWKS()), removal.KeyID) {
 				t.Errorf("process %d signs with %s and publishes %s", i, signs(t, ring), ring.JWKS())
+			}
+			if !newIssuer(t, ring).IsOld(feed, time.Now()) {
+				t.Errorf("process %d goes on with a feed of the removed key", i)
 			}
 		}
 	})
@@ -286,6 +293,9 @@ func TestKeyUnderAnUnknownSecretStopsNobody(t *testing.T) { // R-60, R-61
 	store.keys = store.keys[1:]
 	if err := ring.Load(t.Context()); !errors.Is(err, ErrOtherMaster) {
 		t.Error(err)
+	}
+	if _, err := newIssuer(t, ring).Feed(nil); !errors.Is(err, ErrNoKey) || !newIssuer(t, ring).IsOld(Feed{}, time.Now()) {
+		t.Errorf("a feed without a key: %v", err)
 	}
 	if _, _, err := newIssuer(t, ring).Issue(Access{}); !errors.Is(err, ErrNoKey) || string(ring.JWKS()) != `{"keys":[]}` {
 		t.Errorf("a removed key is still in use: %v, %s", err, ring.JWKS())
