@@ -9,18 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"latchkey/internal/store/storetest"
-	"latchkey/internal/token"
 )
-
-// unlimited lifts the limits that a test from one address would run into.
-func unlimited() []string {
-	return []string{
-		"LATCHKEY_LIMIT_LOGIN_ADDRESS=100000/1m", "LATCHKEY_LIMIT_LOGIN_ACCOUNT=100000/1m",
-		"LATCHKEY_LIMIT_SIGNUP_ADDRESS=100000/1m",
-	}
-}
 
 // staleAfter is how old a replica's view of the ended sessions may be, and a second.
 const staleAfter = 16 * time.Second
@@ -98,16 +87,16 @@ type outage struct {
 }
 
 func newOutage(t *testing.T) *outage {
-	db := storetest.Empty(t, "postgres")
+	s := newSite(t, "postgres")
+	db, _ := s.open()
 	u, err := url.Parse(db.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := &outage{t: t, link: newProxy(t, "tcp", u.Host)}
 	u.Host = o.link.address
-	env := append(unlimited(), "LATCHKEY_PUBLIC_URL=http://localhost:8080", "LATCHKEY_SECRET="+token.GenerateMaster().Reveal())
-	o.a = serveAlone(t, append(env, "LATCHKEY_DATABASE_URL="+db.URL)...)
-	o.b = serveAlone(t, append(env, "LATCHKEY_DATABASE_URL="+u.String())...)
+	o.a = serveAlone(t, s.env...)
+	o.b = serveAlone(t, append(s.env, "LATCHKEY_DATABASE_URL="+u.String())...)
 	return o
 }
 
