@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -74,6 +75,30 @@ func TestReplicaWithoutDatabase(t *testing.T) {
 				t.Errorf("and after it: %v", codes)
 			}
 		})
+	}
+}
+
+// a replica whose database is far away learns of an end as soon as the news can travel,
+// not only when it looks.
+func TestReplicaFarAway(t *testing.T) {
+	needPostgres(t)
+	o := newOutage(t)
+	const rounds = 5
+	o.link.set(passes, 100*time.Millisecond)
+	began := time.Now()
+	for i := range rounds {
+		c := o.signUp("ada-" + strconv.Itoa(i))
+		if _, codes := ask(t, copyOf(c), o.a, logoutField, nil); len(codes) > 0 {
+			t.Fatal(codes)
+		}
+		if got := o.until(c, func(codes []string) bool { return len(codes) > 0 }); !slices.Equal(got, []string{"UNAUTHENTICATED SESSION_ENDED"}) {
+			t.Fatalf("it still gets %q", got)
+		}
+	}
+	took := time.Since(began).Round(time.Millisecond)
+	t.Logf("%d ends were learned of in %v", rounds, took)
+	if took > (rounds-2)*5*time.Second { // a look every five seconds takes longer
+		t.Error("not by the news")
 	}
 }
 
