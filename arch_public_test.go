@@ -101,7 +101,7 @@ func schemaRules() map[string]archRule {
 		"every root field says who may call it": {checkRootFields, []archBreak{
 			{"graph/x.graphqls", "extend type Query { x: Int }"},
 			{"graph/x.graphqls", "extend type Mutation { x: Int @auth @public }"},
-			{"graph/x.graphqls", "type Subscription { x: Int }"},
+			{"graph/x.graphqls", "extend type Subscription { x: Int }"},
 		}},
 		"every mutation says what limits it (R-25)": {checkLimits, []archBreak{
 			{"graph/x.graphqls", "extend type Mutation { x: Int @public }"},

@@ -121,9 +121,6 @@ type eventStream struct {
 // newEventStream begins an answer. Call complete before the handler returns.
 func newEventStream(w http.ResponseWriter, cancel context.CancelFunc) *eventStream {
 	s := &eventStream{conn: http.NewResponseController(w), cancel: cancel, w: w}
-	// The server's own limit is for requests that end. With it, the connection would be taken
-	// for a broken one.
-	_ = s.conn.SetReadDeadline(time.Time{}) // a test's writer may have none
 	w.Header().Set("Content-Type", mediaStream+"; charset=utf-8")
 	w.Header().Set("X-Accel-Buffering", "no") // or nginx holds events back
 	w.WriteHeader(http.StatusOK)
@@ -167,7 +164,9 @@ func (s *eventStream) write(text string) bool {
 	if s.w == nil {
 		return false
 	}
-	_ = s.conn.SetWriteDeadline(time.Now().Add(streamWrite)) // see newEventStream
+	// In place of the server's own limit, which is for answers that end. (Its limit for reading
+	// is over with the request's body.)
+	_ = s.conn.SetWriteDeadline(time.Now().Add(streamWrite)) // a test's writer may have none
 	_, err := io.WriteString(s.w, text)
 	if err == nil {
 		err = s.conn.Flush()

@@ -228,3 +228,28 @@ func TestEndedSetForgets(t *testing.T) {
 		}
 	})
 }
+
+// memory is bounded by what ended lately, however much ends.
+func TestEndedSetStaysSmall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var e endedSet
+		const each = 25_000
+		for range 4 {
+			ids := make([]uuid.UUID, each)
+			for i := range ids {
+				ids[i] = uuid.New()
+			}
+			e.add(ids...)
+			time.Sleep(token.MaxAccessLife / 2)
+			e.sweep()
+			if len(e.until) > 2*each {
+				t.Errorf("%d entries", len(e.until))
+			}
+		}
+		time.Sleep(token.MaxAccessLife)
+		e.sweep()
+		if list, _ := e.list(); len(list) != 0 {
+			t.Errorf("%d left", len(list))
+		}
+	})
+}

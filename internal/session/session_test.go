@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -205,43 +204,6 @@ func TestDatabaseHoldsNothingToPresent(t *testing.T) {
 		}
 		if _, err := s.Refresh(t.Context(), g.Refresh, session.Client{}); err != nil {
 			t.Errorf("the owner's own: %v", err)
-		}
-	})
-}
-
-// whatever a refresh gets while revokeAll runs is dead afterwards.
-func TestRefreshRacesRevokeAll(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *storetest.Database) {
-		s := newService(t, db, newMaster(t), policy)
-		u := newUser(t, db, "ada@example.com")
-		for range 20 {
-			g := start(t, s, u)
-			var mu sync.Mutex
-			got := []session.Grant{g}
-			var group sync.WaitGroup
-			for range 8 {
-				group.Go(func() {
-					if next, err := s.Refresh(t.Context(), g.Refresh, session.Client{}); err == nil {
-						mu.Lock()
-						defer mu.Unlock()
-						got = append(got, next)
-					}
-				})
-			}
-			group.Go(func() {
-				if _, err := s.RevokeAll(t.Context(), u.ID, token.Secret{}); err != nil {
-					t.Error(err)
-				}
-			})
-			group.Wait()
-			for _, g := range got {
-				if _, err := s.Authenticate(g.Access.Reveal()); !errors.Is(err, session.ErrRevoked) {
-					t.Fatalf("an access token lives: %v", err)
-				}
-				if _, err := s.Refresh(t.Context(), g.Refresh, session.Client{}); !errors.Is(err, session.ErrEnded) {
-					t.Fatalf("a refresh token lives: %v", err)
-				}
-			}
 		}
 	})
 }

@@ -258,28 +258,29 @@ func TestDisablingUnderARace(t *testing.T) {
 func TestEndsDoNotDeadlock(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *storetest.Database) {
 		ada := newUser(t, db, "ada@example.com")
-		var group sync.WaitGroup
-		for range 4 {
-			group.Go(func() {
-				for range 25 {
-					n := sessionOf(ada, 4)
-					if list := live(t, db, ada); len(list) > 0 {
-						n.Replaces = list[0]
-					}
+		for range 10 {
+			var ids []uuid.UUID
+			for range 8 {
+				id, _ := create(t, db, sessionOf(ada, 50))
+				ids = append(ids, id)
+			}
+			var group sync.WaitGroup
+			for i := range 4 {
+				group.Go(func() {
+					n := sessionOf(ada, 1)
+					n.Replaces = ids[len(ids)-1-i]
 					if _, _, err := db.CreateSession(t.Context(), n); err != nil {
 						t.Error(err)
 					}
-				}
-			})
-			group.Go(func() {
-				for range 10 {
+				})
+				group.Go(func() {
 					if _, _, err := db.EndSessionsOf(t.Context(), ada.ID, session.EndedByRevokeAll, idle); err != nil {
 						t.Error(err)
 					}
-				}
-			})
+				})
+			}
+			group.Wait()
 		}
-		group.Wait()
 	})
 }
 

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"math/big"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,14 +26,19 @@ func verifier(t *testing.T, ring *Keyring, typ string) func(text string, options
 	}
 	keys := map[string]*ecdsa.PublicKey{}
 	for _, k := range set.Keys {
-		number := func(text string) *big.Int {
-			raw, err := base64.RawURLEncoding.DecodeString(text)
+		point := []byte{4} // uncompressed
+		for _, half := range []string{k.X, k.Y} {
+			raw, err := base64.RawURLEncoding.DecodeString(half)
 			if err != nil {
 				t.Fatal(err)
 			}
-			return new(big.Int).SetBytes(raw)
+			point = append(point, raw...)
 		}
-		keys[k.Kid] = &ecdsa.PublicKey{Curve: elliptic.P256(), X: number(k.X), Y: number(k.Y)}
+		key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys[k.Kid] = key
 	}
 	return func(text string, options ...jwt.ParserOption) (jwt.MapClaims, error) {
 		claims := jwt.MapClaims{}
