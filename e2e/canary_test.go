@@ -74,6 +74,10 @@ func newCanaries(t *testing.T, engine string) *canaries {
 	}
 	if engine == "postgres" {
 		c.db = storetest.Empty(t, engine)
+		// As SECURITY.md asks of who logs statements: their text without parameters.
+		for _, setting := range []string{"log_statement = 'all'", "log_parameter_max_length = 0"} {
+			c.db.Exec(t, "ALTER DATABASE "+c.database()+" SET "+setting)
+		}
 		c.env = append(c.env, "LATCHKEY_SECRET="+secret, "LATCHKEY_LOG_FORMAT=json", "LATCHKEY_DATABASE_URL="+withPassword(t, c.db.URL, s.random("the database's password")))
 		c.openRedis()
 	}
@@ -235,10 +239,13 @@ func (c *canaries) failures() {
 	}
 }
 
+// database is the name of the one in Postgres.
+func (c *canaries) database() string { return strings.TrimPrefix(must(url.Parse(c.db.URL)).Path, "/") }
+
 // cutOff lets nobody into the database until restore is called.
 func (c *canaries) cutOff() (restore func()) {
 	server := must(sql.Open("pgx", os.Getenv(storetest.PostgresVariable)))
-	name := strings.TrimPrefix(must(url.Parse(c.db.URL)).Path, "/")
+	name := c.database()
 	run := func(statement string) {
 		c.t.Helper()
 		if _, err := server.ExecContext(c.t.Context(), statement); err != nil {
