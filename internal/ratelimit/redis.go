@@ -23,15 +23,17 @@ const (
 // rediss:// for TLS. It talks to nobody: connections are made when needed, and
 // no call waits longer than 100 ms. The error does not repeat the URL, which may
 // hold a password.
-func OpenRedis(url string) (*Shared, error) {
+func OpenRedis(url string) (*Shared, error) { return openRedis(url, redisTimeout) }
+
+func openRedis(url string, timeout time.Duration) (*Shared, error) {
 	opts, err := redis.ParseURL(url)
 	if err != nil {
 		return nil, errors.New("ratelimit: the Redis URL is not of the form redis://[[user]:password@]host[:port][/db], rediss:// or unix://")
 	}
-	opts.DialTimeout = 2 * redisTimeout
-	opts.ReadTimeout = redisTimeout
-	opts.WriteTimeout = redisTimeout
-	opts.PoolTimeout = redisTimeout
+	opts.DialTimeout = 2 * timeout
+	opts.ReadTimeout = timeout
+	opts.WriteTimeout = timeout
+	opts.PoolTimeout = timeout
 	opts.MaxRetries = -1 // a repeated INCR would charge twice
 	opts.DialerRetries = 1
 	opts.ContextTimeoutEnabled = true
@@ -45,7 +47,7 @@ func OpenRedis(url string) (*Shared, error) {
 	client.online = true
 	return &Shared{
 		all:     true,
-		timeout: redisTimeout,
+		timeout: timeout,
 		ping:    func(ctx context.Context) error { return client.Ping(ctx).Err() },
 		close:   client.Close,
 		add: func(ctx context.Context, key string, n int64, period time.Duration) (int64, time.Time, error) {
