@@ -336,6 +336,7 @@ func checkPackageDocs(tree archTree) (out []string) {
 func checkGlobals(tree archTree) []string {
 	allowed := exceptions{
 		"graph table":                    "the error table",
+		"internal/ratelimit policies":    "the table of buckets, never written",
 		"internal/web types":             "content types by extension, never written",
 		"internal/password base64Strict": "an immutable encoding",
 	}

@@ -288,7 +288,11 @@ func (a about) Feed() (token.Feed, error) { return a.sessions.Feed() }
 
 // Ready asks for everything that a guarded field needs.
 func (a about) Ready(ctx context.Context) error {
-	return errors.Join(a.sessions.Fresh(), a.db.Ping(ctx))
+	var keyless error
+	if len(a.Algorithms()) == 0 {
+		keyless = token.ErrNoKey
+	}
+	return errors.Join(keyless, a.sessions.Fresh(), a.db.Ping(ctx))
 }
 
 // newLimiter counts in Redis, or else in Postgres what is about accounts, or else in this process.

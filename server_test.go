@@ -27,7 +27,7 @@ func TestReadiness(t *testing.T) {
 		t.Fatal(err)
 	}
 	sessions := session.New(db, session.Tokens{Access: issuer}, nil, nil, session.Config{})
-	ready := about{sessions: sessions, db: db.DB}
+	ready := about{keys, sessions, db.DB}
 	if err := ready.Ready(t.Context()); !errors.Is(err, session.ErrUncertain) {
 		t.Errorf("before the first look: %v", err)
 	}
@@ -36,6 +36,9 @@ func TestReadiness(t *testing.T) {
 	}
 	if err := ready.Ready(t.Context()); err != nil {
 		t.Errorf("after it: %v", err)
+	}
+	if err := (about{token.NewKeyring(db, master, token.ES256), sessions, db.DB}).Ready(t.Context()); !errors.Is(err, token.ErrNoKey) {
+		t.Errorf("without a key: %v", err)
 	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)

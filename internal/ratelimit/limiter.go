@@ -67,22 +67,11 @@ type Config struct {
 type Limiter struct {
 	secret  []byte
 	local   *memory
-	shared  counter // nil: this process alone
-	store   *Shared // nil: none; otherwise what shared is
+	shared  *Shared // nil: this process alone
 	cfg     Config
 	started time.Time
 	retryAt atomic.Int64 // when the shared counters may be asked again, in ns since started; 0: now
 	reports atomic.Int64 // when OnFallback may be told again, in ns since started
-}
-
-// counter counts for several processes.
-type counter interface {
-	// counts reports whether charges of a place belong here.
-	counts(place) bool
-	// charge adds one unit and returns the counter after it.
-	charge(ctx context.Context, key string, rate Rate) (tally, error)
-	// refund takes n units of a tally back, unless its window is over.
-	refund(ctx context.Context, t tally, n int64) error
 }
 
 // tally is a counter just after a charge.
@@ -101,8 +90,8 @@ type tally struct {
 // at the first charge.
 func New(secret []byte, shared *Shared, cfg Config) (*Limiter, error) {
 	l, err := newLimiter(secret, cfg)
-	if err == nil && shared != nil {
-		l.shared, l.store = shared, shared
+	if err == nil {
+		l.shared = shared
 	}
 	return l, err
 }
@@ -131,7 +120,7 @@ func newLimiter(secret []byte, cfg Config) (*Limiter, error) {
 
 // Run deletes shared counters that are over, where they do not end by themselves, until ctx ends.
 func (l *Limiter) Run(ctx context.Context, log *slog.Logger) {
-	if l.store == nil || l.store.cleanUp == nil {
+	if l.shared == nil || l.shared.cleanUp == nil {
 		return
 	}
 	tick := time.NewTicker(cleanupInterval)
@@ -142,7 +131,7 @@ func (l *Limiter) Run(ctx context.Context, log *slog.Logger) {
 			return
 		case <-tick.C:
 			round, cancel := context.WithTimeout(ctx, cleanupInterval)
-			if err := l.store.cleanUp(round); err != nil && ctx.Err() == nil {
+			if err := l.shared.cleanUp(round); err != nil && ctx.Err() == nil {
 				log.WarnContext(ctx, "rate limits that are over could not be deleted", "error", err)
 			}
 			cancel()
@@ -153,10 +142,10 @@ func (l *Limiter) Run(ctx context.Context, log *slog.Logger) {
 // Close closes the connections to Redis, if there are any. Charges afterwards are counted in the
 // process.
 func (l *Limiter) Close() error {
-	if l.store == nil {
+	if l.shared == nil {
 		return nil
 	}
-	return l.store.close()
+	return l.shared.close()
 }
 
 // Reservation is what one Reserve charged.
@@ -200,36 +189,79 @@ func (l *Limiter) Reserve(ctx context.Context, charges ...Charge) (*Reservation,
 
 // take charges one limit and returns what that took, or the refusal, with nothing taken.
 func (l *Limiter) take(ctx context.Context, c Charge) ([]tally, *Error) {
-	var taken []tally
-	count := func(suffix string, key string, rate Rate) tally {
-		t := l.charge(ctx, l.name(c.Bucket+suffix, key), rate, c.policy.place)
-		t.policy = c.policy
-		taken = append(taken, t)
-		return t
-	}
-	refuse := func(t tally) ([]tally, *Error) {
-		// Kept, it would stand for an attempt that nobody made: once the admitted ones are
-		// refunded, the counter would still be full.
-		(&Reservation{limiter: l, taken: taken}).Refund(ctx)
-		return nil, &Error{RetryAfter: retryAfter(time.Until(t.ends), t.rate.Period), Bucket: c.Bucket}
-	}
-	if c.Member != "" {
-		if t := count("+", c.Key+"\x00"+c.Member, Rate{maxLimit, c.Rate.Period}); t.count > 1 {
-			(&Reservation{limiter: l, taken: taken}).Refund(ctx) // it is counted already
-			return nil, nil
-		}
-	}
-	t := count("", c.Key+"\x00"+strconv.FormatInt(int64(c.Rate.Period/time.Second), 10), c.Rate)
-	switch beyond := t.count - t.rate.Limit; {
+	p := &purchase{limiter: l, charge: c}
+	t := p.count(ctx, "", c.Rate)
+	beyond := t.count - t.rate.Limit
+	switch {
+	case c.Member != "" && p.isKnown(ctx, beyond > 0):
+		p.giveBack(ctx)
+		return nil, nil
 	case c.policy.isSpaced && beyond >= 0:
-		// One unit each while: whoever comes first gets it and begins the next, longer while.
-		if next := count("~", c.Key, Rate{1, spacing(beyond)}); next.count > 1 {
-			return refuse(next)
+		// One unit each while: whoever comes first gets it and begins the next, longer while. The
+		// steps are counted apart, because a crowd that is refused raises the count for a moment.
+		while := p.count(ctx, "~", Rate{1, spacing(p.look(ctx, "#"))})
+		if while.count > 1 {
+			return nil, p.refuse(ctx, while)
 		}
+		p.count(ctx, "#", Rate{maxLimit, c.Rate.Period})
 	case beyond > 0:
-		return refuse(t)
+		return nil, p.refuse(ctx, t)
 	}
-	return taken, nil
+	return p.taken, nil
+}
+
+// purchase is one charge on its way: a bucket may need counters beside its own.
+type purchase struct {
+	limiter *Limiter
+	charge  Charge
+	taken   []tally
+}
+
+// name is of the counter itself (""), of the marks of members (+), of the while that a spaced
+// bucket waits (~) or of its steps (#). The period is part of it, so that two windows of one
+// bucket are two counters; a while goes on with another period.
+func (p *purchase) name(kind string) string {
+	key := p.charge.Key
+	switch kind {
+	case "+":
+		key += "\x00" + p.charge.Member
+	case "":
+		key += "\x00" + strconv.FormatInt(int64(p.charge.Rate.Period/time.Second), 10)
+	}
+	return p.limiter.name(p.charge.Bucket+kind, key)
+}
+
+func (p *purchase) count(ctx context.Context, kind string, rate Rate) tally {
+	t := p.limiter.charge(ctx, p.name(kind), rate, p.charge.policy.place)
+	t.policy = p.charge.policy
+	p.taken = append(p.taken, t)
+	return t
+}
+
+func (p *purchase) look(ctx context.Context, kind string) int64 {
+	return p.limiter.look(ctx, p.name(kind), p.charge.Rate, p.charge.policy.place)
+}
+
+// isKnown reports whether the member is counted already. Only one that has got a unit of the
+// bucket is marked, so that of any number at once none passes on the mark of another that is
+// about to be refused. Where there is no room for marks, every attempt pays like a new member.
+func (p *purchase) isKnown(ctx context.Context, isFull bool) bool {
+	if isFull {
+		return p.look(ctx, "+") > 0
+	}
+	mark := p.count(ctx, "+", Rate{maxLimit, p.charge.Rate.Period})
+	return mark.count > 1 && mark.key == p.name("+")
+}
+
+func (p *purchase) giveBack(ctx context.Context) {
+	(&Reservation{limiter: p.limiter, taken: p.taken}).Refund(ctx)
+}
+
+// refuse gives back what was taken. Kept, it would stand for an attempt that nobody made: once
+// the admitted ones are refunded, the counter would still be full.
+func (p *purchase) refuse(ctx context.Context, t tally) *Error {
+	p.giveBack(ctx)
+	return &Error{RetryAfter: retryAfter(time.Until(t.ends), t.rate.Period), Bucket: p.charge.Bucket}
 }
 
 // Refund gives everything back, after an attempt that was not made: exactly the
@@ -267,6 +299,7 @@ func (r *Reservation) giveBack(ctx context.Context, units func(tally) int64) {
 		case n == 0:
 		case !t.shared:
 			l.local.refund(t, n)
+		case time.Until(t.ends) < refundMargin: // gone; and nobody is asked, so that nothing is learnt
 		case l.sharedAllowed():
 			l.noteShared(l.shared.refund(ctx, t, n))
 		}
@@ -302,7 +335,7 @@ func (l *Limiter) charge(ctx context.Context, key string, rate Rate, p place) ta
 		return l.local.charge(key, rate)
 	}
 	if l.sharedAllowed() {
-		t, err := l.shared.charge(ctx, key, rate)
+		t, err := l.shared.charge(ctx, key, rate, 1)
 		l.noteShared(err)
 		if err == nil {
 			t.shared = true
@@ -311,6 +344,18 @@ func (l *Limiter) charge(ctx context.Context, key string, rate Rate, p place) ta
 	}
 	rate.Limit = max(1, rate.Limit/int64(l.cfg.Replicas))
 	return l.local.charge(key, rate)
+}
+
+// look returns a counter without charging it; 0 is also what is not known.
+func (l *Limiter) look(ctx context.Context, key string, rate Rate, p place) int64 {
+	if l.shared != nil && l.shared.counts(p) && l.sharedAllowed() {
+		t, err := l.shared.charge(ctx, key, rate, 0)
+		l.noteShared(err)
+		if err == nil {
+			return t.count
+		}
+	}
+	return l.local.look(key)
 }
 
 // sharedAllowed reports whether the shared counters are to be asked: always, until it fails;

@@ -19,7 +19,7 @@ var (
 	login      = Rate{3, time.Minute}
 )
 
-func newTest(t testing.TB, shared counter, cfg Config) *Limiter {
+func newTest(t testing.TB, shared *Shared, cfg Config) *Limiter {
 	t.Helper()
 	l, err := newLimiter(testSecret, cfg)
 	if err != nil {
@@ -346,35 +346,48 @@ func TestSweepLosesNoCharge(t *testing.T) {
 
 // fakeShared stands for Redis or a database.
 type fakeShared struct {
-	*memory
-	err   error
+	*Shared
 	calls atomic.Int64
+
+	mu      sync.Mutex
+	err     error
+	windows map[string]*window
 }
 
-func (f *fakeShared) charge(_ context.Context, key string, rate Rate) (tally, error) {
-	if f.calls.Add(1); f.err != nil {
-		return tally{}, f.err
+type window struct {
+	count int64
+	ends  time.Time
+}
+
+func newFakeShared() *fakeShared {
+	f := &fakeShared{windows: map[string]*window{}}
+	f.Shared = &Shared{all: true, timeout: time.Minute, add: f.add}
+	return f
+}
+
+func (f *fakeShared) add(_ context.Context, key string, n int64, period time.Duration) (int64, time.Time, error) {
+	f.calls.Add(1)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil {
+		return 0, time.Time{}, f.err
 	}
-	return f.memory.charge(key, rate), nil
-}
-
-func (f *fakeShared) refund(_ context.Context, t tally, n int64) error {
-	if f.calls.Add(1); f.err != nil {
-		return f.err
+	w := f.windows[key]
+	if w == nil || !time.Now().Before(w.ends) {
+		w = &window{ends: time.Now().Add(period)}
+		f.windows[key] = w
 	}
-	f.memory.refund(t, n)
-	return nil
+	w.count += n
+	return w.count, w.ends, nil
 }
-
-func (f *fakeShared) counts(p place) bool { return p != inProcess }
 
 // Redis away is neither an error nor a world without limits.
 func TestFallback(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		away := errors.New("connection refused")
-		shared := &fakeShared{memory: newMemory(1024)}
+		shared := newFakeShared()
 		var reports []error
-		l := newTest(t, shared, Config{OnFallback: func(err error) { reports = append(reports, err) }})
+		l := newTest(t, shared.Shared, Config{OnFallback: func(err error) { reports = append(reports, err) }})
 		c := Charge{Bucket: "login", Key: "a", Rate: login}
 
 		mustReserve(t, l, c)
@@ -416,8 +429,9 @@ func TestFallback(t *testing.T) {
 }
 
 func TestFallbackSharesTheLimit(t *testing.T) {
-	shared := &fakeShared{memory: newMemory(1024), err: errors.New("away")}
-	l := newTest(t, shared, Config{Replicas: 3})
+	shared := newFakeShared()
+	shared.err = errors.New("away")
+	l := newTest(t, shared.Shared, Config{Replicas: 3})
 	ten := Charge{Bucket: "login", Key: "a", Rate: Rate{10, time.Minute}}
 	for range 3 {
 		mustReserve(t, l, ten)

@@ -55,6 +55,17 @@ func (m *memory) charge(key string, rate Rate) tally {
 	return tally{key: key, rate: rate, count: count, ends: time.Unix(0, expiration+1)}
 }
 
+// look returns a counter without charging it, 0 for none.
+func (m *memory) look(key string) int64 {
+	m.sweeping.RLock()
+	defer m.sweeping.RUnlock()
+	counter, ok := m.cache.Load(key)
+	if !ok || counter.Expired() {
+		return 0
+	}
+	return counter.Value()
+}
+
 func (m *memory) refund(t tally, n int64) {
 	m.sweeping.RLock()
 	defer m.sweeping.RUnlock()

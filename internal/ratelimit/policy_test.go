@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -183,6 +184,93 @@ func TestDistinctMembers(t *testing.T) {
 	})
 }
 
+// of any number of attempts at once no member passes on the mark of one that is refused.
+func TestDistinctMembersAtOnce(t *testing.T) {
+	for where, shared := range map[string]*Shared{"in this process": nil, "in Redis": newFakeShared().Shared} {
+		l := newTest(t, shared, Config{})
+		var mu sync.Mutex
+		members, passed := map[string]bool{}, 0
+		var group sync.WaitGroup
+		for i := range 40 {
+			for range 10 {
+				group.Go(func() {
+					c := limits(LoginSpray, 3, time.Hour).Charge(LoginSpray, "a")
+					c.Member = fmt.Sprint("account ", i)
+					if _, err := l.Reserve(context.Background(), c); err == nil {
+						mu.Lock()
+						defer mu.Unlock()
+						passed++
+						members[c.Member] = true
+					}
+				})
+			}
+		}
+		group.Wait()
+		if len(members) > 3 || passed == 0 {
+			t.Errorf("%s: %d members passed a limit of 3, in %d attempts", where, len(members), passed)
+		}
+	}
+}
+
+// where there is no room for marks left, a limit on members grows stricter, not laxer.
+func TestMembersWithoutRoom(t *testing.T) {
+	l := newTest(t, nil, Config{MaxEntries: 1024})
+	for i := range 1024 {
+		mustReserve(t, l, Charge{Bucket: "flood", Key: fmt.Sprint(i), Rate: login})
+	}
+	members := 0
+	for i := range 20_000 {
+		c := limits(LoginSpray, 3, time.Hour).Charge(LoginSpray, "a")
+		c.Member = fmt.Sprint("account ", i)
+		if _, err := l.Reserve(t.Context(), c); err == nil {
+			members++
+		}
+	}
+	if members > 3 {
+		t.Errorf("%d members passed a limit of 3", members)
+	}
+}
+
+// A crowd at once makes the first wait no longer than a minute.
+func TestSpacingIsNotStretchedByACrowd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newTest(t, nil, Config{})
+		c := limits(LoginAccount, 3, 24*time.Hour).Charge(LoginAccount, "a")
+		if n := storm(c, l); n != 3 {
+			t.Fatalf("%d passed a limit of 3", n)
+		}
+		if after := mustReach(t, l, c); after != time.Minute {
+			t.Fatalf("RetryAfter %v", after)
+		}
+		time.Sleep(time.Minute)
+		if n := storm(c, l); n != 1 {
+			t.Fatalf("%d passed after a minute", n)
+		}
+		if after := mustReach(t, l, c); after != 2*time.Minute {
+			t.Fatalf("RetryAfter %v", after)
+		}
+	})
+}
+
+// a refund that comes too late learns nothing of counters that are away.
+func TestLateRefundLeavesTheCircuitOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := newFakeShared()
+		l := newTest(t, shared.Shared, Config{})
+		c := Charge{Bucket: "login", Key: "a", Rate: Rate{3, 2 * time.Second}}
+		r := mustReserve(t, l, c)
+		time.Sleep(time.Second)
+		shared.err = errors.New("away")
+		mustReserve(t, l, c)
+		r.Refund(t.Context())
+		calls := shared.calls.Load()
+		mustReserve(t, l, c)
+		if shared.calls.Load() != calls {
+			t.Error("the counters were asked again although they are away")
+		}
+	})
+}
+
 // a part of a limit is the same counter.
 func TestPart(t *testing.T) {
 	l := newTest(t, nil, Config{})
@@ -226,7 +314,7 @@ func TestThousandAddresses(t *testing.T) {
 
 // Who shares which counter: without Redis a database counts for accounts alone.
 func TestPlaces(t *testing.T) {
-	shared := &fakeShared{memory: newMemory(1024)}
+	shared := newFakeShared()
 	for _, tt := range []struct {
 		bucket string
 		shared *Shared
@@ -248,7 +336,7 @@ func TestPlaces(t *testing.T) {
 			t.Errorf("%s: %v", tt.bucket, got)
 		}
 	}
-	l := newTest(t, shared, Config{})
+	l := newTest(t, shared.Shared, Config{})
 	mustReserve(t, l, limits(Requests, 5, time.Minute).Charge(Requests, "a"))
 	if shared.calls.Load() != 0 || stored(l) != 1 {
 		t.Error("a request asked the shared counters")

@@ -64,18 +64,15 @@ func (s *Shared) Ping(ctx context.Context) error { return s.ping(ctx) }
 
 func (s *Shared) counts(p place) bool { return p == inDatabase || s.all && p == inRedis }
 
-func (s *Shared) charge(ctx context.Context, key string, rate Rate) (tally, error) {
-	count, ends, err := s.addInTime(ctx, key, 1, rate.Period)
+func (s *Shared) charge(ctx context.Context, key string, rate Rate, n int64) (tally, error) {
+	count, ends, err := s.addInTime(ctx, key, n, rate.Period)
 	return tally{key: key, rate: rate, count: count, ends: ends}, err
 }
 
-// refund needs two guards, as a decrement of a key that is gone makes ulule open a window below
-// zero: it keeps away from the end of the window, and takes back what fell below zero all the
-// same (a Redis that was emptied).
+// refund takes n units of a tally back. A decrement of a key that is gone makes ulule open a
+// window below zero: refundMargin keeps away from the end of the window, and what fell below
+// zero all the same (a Redis that was emptied) is made good.
 func (s *Shared) refund(ctx context.Context, t tally, n int64) error {
-	if time.Until(t.ends) < refundMargin {
-		return nil
-	}
 	count, _, err := s.addInTime(ctx, t.key, -n, t.rate.Period)
 	if err == nil && count < 0 {
 		_, _, err = s.addInTime(ctx, t.key, -count, t.rate.Period)

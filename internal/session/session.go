@@ -318,8 +318,12 @@ func (s *Service) Refresh(ctx context.Context, presented token.Secret, c Client)
 	if err != nil {
 		charge = s.cfg.Limits.Charge(ratelimit.RefreshInvalid, ratelimit.AddressKey(c.Address))
 	}
-	if _, limited := s.limiter.Reserve(ctx, charge); limited != nil {
-		s.events.Record(ctx, event.Event{Name: event.RefreshFailed, SessionID: old.SessionID, Reason: charge.Bucket})
+	_, limited := s.limiter.Reserve(ctx, charge)
+	var limit *ratelimit.Error
+	if errors.As(limited, &limit) {
+		s.events.Record(ctx, event.Event{Name: event.RefreshFailed, SessionID: old.SessionID, Reason: limit.Bucket})
+	}
+	if limited != nil {
 		return Grant{}, limited
 	}
 	if err != nil {

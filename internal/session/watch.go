@@ -87,7 +87,7 @@ func (l *watchList) add(w *watch, until time.Time) error {
 	case l.closed || l.count >= maxWatches:
 		return ErrNoRoom
 	case signedIn && len(l.bySession[w.session]) >= maxSessionWatches:
-		return &ratelimit.Error{RetryAfter: watchPause, Bucket: "session-watches"}
+		return &ratelimit.Error{RetryAfter: watchPause}
 	}
 	if l.bySession == nil {
 		l.bySession = make(map[uuid.UUID]map[*watch]struct{})

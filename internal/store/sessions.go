@@ -55,7 +55,8 @@ func (db *DB) LiveSessions(ctx context.Context, userID uuid.UUID, idle time.Dura
 // CreateSession implements session.Store. The user's row is locked from here to the end, before
 // any session's, as in every act that ends several: so sign-ins that race keep to the cap
 // none slips past the disabling of its user, and none waits for another in a
-// circle. SQLite has one writer at a time anyway.
+// circle. A session that is replaced and another user's would make a circle, so that it ends
+// afterwards. SQLite has one writer at a time anyway.
 func (db *DB) CreateSession(ctx context.Context, n session.NewSession) (time.Time, []uuid.UUID, error) {
 	lock := ""
 	if db.postgres {
@@ -75,7 +76,7 @@ func (db *DB) CreateSession(ctx context.Context, n session.NewSession) (time.Tim
 			err = session.ErrDisabled
 		}
 		if err == nil && n.Replaces != uuid.Nil {
-			_, err = db.endWhere(ctx, tx, session.EndedByNewLogin, 0, "id = ?", n.Replaces)
+			_, err = db.endWhere(ctx, tx, session.EndedByNewLogin, 0, "id = ? AND user_id = ?", n.Replaces, n.UserID)
 		}
 		if err != nil {
 			return err
@@ -91,6 +92,9 @@ func (db *DB) CreateSession(ctx context.Context, n session.NewSession) (time.Tim
 	})
 	if errors.Is(err, session.ErrDisabled) {
 		return time.Time{}, nil, err
+	}
+	if err == nil && n.Replaces != uuid.Nil {
+		_, err = db.endWhere(ctx, db.write, session.EndedByNewLogin, 0, "id = ?", n.Replaces)
 	}
 	return row.CreatedAt.UTC(), tooMany, wrap("create session", err)
 }

@@ -284,6 +284,36 @@ func TestEndsDoNotDeadlock(t *testing.T) {
 	})
 }
 
+// Two users who sign in at the cap, each in the browser of the other, do not wait for each other.
+func TestSwappedBrowsersDoNotDeadlock(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *storetest.Database) {
+		users := []user.User{newUser(t, db, "ada@example.com"), newUser(t, db, "eve@example.com")}
+		for range 20 {
+			var old []uuid.UUID
+			for _, u := range users {
+				id, _ := create(t, db, sessionOf(u, 1))
+				old = append(old, id)
+			}
+			var group sync.WaitGroup
+			for i, u := range users {
+				group.Go(func() {
+					n := sessionOf(u, 1)
+					n.Replaces = old[1-i]
+					if _, _, err := db.CreateSession(t.Context(), n); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			group.Wait()
+			for _, id := range old {
+				if ended, err := db.EndSession(t.Context(), id, session.EndedByLogout); err != nil || ended {
+					t.Fatalf("a replaced session lives: %v", err)
+				}
+			}
+		}
+	})
+}
+
 // an end that is not committed has not happened, and nobody is told of it; whatever ends
 // the session.
 func TestRollbackTellsNothing(t *testing.T) {
