@@ -3,7 +3,6 @@ package e2e
 import (
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -50,13 +49,12 @@ func TestKilledServer(t *testing.T) {
 
 // crash is a server that is killed, its clients, and what it has acknowledged to them.
 type crash struct {
-	t     *testing.T
+	t *testing.T
+	site
 	path  string
-	env   []string
 	codec token.RefreshCodec
 	p     *process
 	url   atomic.Value // string; "" while there is no server
-	open  func() (db *storetest.Database, done func())
 
 	mu       sync.Mutex
 	visitors []*visitor
@@ -77,45 +75,16 @@ type visitor struct {
 
 func newCrash(t *testing.T, engine string) *crash {
 	t.Helper()
-	c := &crash{t: t}
+	c := &crash{t: t, site: newSite(t, engine)}
+	c.codec = token.NewRefreshCodec(c.master)
 	var err error
 	if c.path, err = binary(); err != nil {
 		t.Fatal(err)
-	}
-	secret := token.GenerateMaster()
-	master, err := token.ParseMaster(secret.Reveal())
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.codec = token.NewRefreshCodec(master)
-	dir := filepath.Join(t.TempDir(), "data")
-	c.env = append(generous(), "LATCHKEY_ADDR=127.0.0.1:0", "LATCHKEY_PUBLIC_URL=http://localhost:8080",
-		"LATCHKEY_SECRET="+secret.Reveal(), "LATCHKEY_DATA_DIR="+dir)
-	c.open = func() (*storetest.Database, func()) {
-		// Closed again, or the server would find SQLite's log in use and not recover it.
-		var closing closers
-		return storetest.Open(&closing, filepath.Join(dir, "latchkey.db")), closing.close
-	}
-	if engine == "postgres" {
-		db := storetest.Empty(t, engine)
-		c.env = append(c.env, "LATCHKEY_DATABASE_URL="+db.URL)
-		c.open = func() (*storetest.Database, func()) { return db, func() {} }
 	}
 	c.start()
 	c.url.Store(c.p.url)
 	t.Cleanup(func() { c.p.kill() })
 	return c
-}
-
-// closers is what storetest.Open needs, for less than a whole test.
-type closers []func()
-
-func (c *closers) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
-func (c *closers) Defer(f func())                    { *c = append(*c, f) }
-func (c *closers) close() {
-	for _, f := range *c {
-		f()
-	}
 }
 
 func (c *crash) start() {

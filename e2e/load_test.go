@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -79,6 +82,36 @@ func TestOverload(t *testing.T) {
 	}
 	if overloaded.status != http.StatusOK || overloaded.header.Get("Retry-After") == "" || !strings.Contains(string(overloaded.body), `"retryAfter":`) {
 		t.Errorf("OVERLOADED: %d, %v, %s", overloaded.status, overloaded.header, overloaded.body)
+	}
+}
+
+// R-11: 200 logins at once need the memory of those that are hashed, not of all.
+func TestMemoryOfLogins(t *testing.T) {
+	t.Parallel()
+	p := serveBuilt(t, plainBinary, newSite(t, "sqlite", "LATCHKEY_ARGON2_CONCURRENCY=2").env...)
+	const logins, perHash = 200, 19456 // KiB
+	var group sync.WaitGroup
+	for i := range logins {
+		group.Go(func() {
+			_, codes := ask(t, &client{}, p, loginBody, map[string]any{"e": fmt.Sprintf("nobody-%d@example.com", i), "p": "a wrong guess"})
+			if !slices.Equal(codes, []string{"INVALID_CREDENTIALS"}) && !slices.Equal(codes, []string{"OVERLOADED"}) {
+				t.Error(codes)
+			}
+		})
+	}
+	group.Wait()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		t.Skip("needs /proc")
+	}
+	var peak int
+	if m := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(status); m != nil {
+		peak, _ = strconv.Atoi(string(m[1]))
+	}
+	t.Logf("at most %d MiB", peak>>10)
+	// With the garbage that is not collected yet; all at once would be 3.7 GiB.
+	if peak == 0 || peak > 15*perHash {
+		t.Errorf("%d KiB", peak)
 	}
 }
 

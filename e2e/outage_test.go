@@ -4,14 +4,12 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"latchkey/internal/store/storetest"
-	"latchkey/internal/token"
 )
 
 // staleAfter is how old a replica's view of the ended sessions may be, and a second.
@@ -80,6 +78,30 @@ func TestReplicaWithoutDatabase(t *testing.T) {
 	}
 }
 
+// a replica whose database is far away learns of an end as soon as the news can travel,
+// not only when it looks.
+func TestReplicaFarAway(t *testing.T) {
+	needPostgres(t)
+	o := newOutage(t)
+	const rounds = 5
+	o.link.set(passes, 100*time.Millisecond)
+	began := time.Now()
+	for i := range rounds {
+		c := o.signUp("ada-" + strconv.Itoa(i))
+		if _, codes := ask(t, copyOf(c), o.a, logoutField, nil); len(codes) > 0 {
+			t.Fatal(codes)
+		}
+		if got := o.until(c, func(codes []string) bool { return len(codes) > 0 }); !slices.Equal(got, []string{"UNAUTHENTICATED SESSION_ENDED"}) {
+			t.Fatalf("it still gets %q", got)
+		}
+	}
+	took := time.Since(began).Round(time.Millisecond)
+	t.Logf("%d ends were learned of in %v", rounds, took)
+	if took > (rounds-2)*5*time.Second { // a look every five seconds takes longer
+		t.Error("not by the news")
+	}
+}
+
 // outage is two replicas, the second of which has the database behind a link.
 type outage struct {
 	t      *testing.T
@@ -90,16 +112,16 @@ type outage struct {
 }
 
 func newOutage(t *testing.T) *outage {
-	db := storetest.Empty(t, "postgres")
+	s := newSite(t, "postgres")
+	db, _ := s.open()
 	u, err := url.Parse(db.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := &outage{t: t, link: newProxy(t, "tcp", u.Host)}
 	u.Host = o.link.address
-	env := append(generous(), "LATCHKEY_PUBLIC_URL=http://localhost:8080", "LATCHKEY_SECRET="+token.GenerateMaster().Reveal())
-	o.a = serveAlone(t, append(env, "LATCHKEY_DATABASE_URL="+db.URL)...)
-	o.b = serveAlone(t, append(env, "LATCHKEY_DATABASE_URL="+u.String())...)
+	o.a = serveAlone(t, s.env...)
+	o.b = serveAlone(t, append(s.env, "LATCHKEY_DATABASE_URL="+u.String())...)
 	return o
 }
 

@@ -88,8 +88,10 @@ type storm struct {
 func newStorm(t *testing.T) *storm {
 	r := newRedis(t)
 	s := &storm{t: t, redis: r, link: newProxy(t, "unix", r.socket), seen: map[string]int{}}
-	s.processes, _ = replicas(t, "postgres", 2, append(generous(), "LATCHKEY_REDIS_URL=redis://"+s.link.address,
-		fmt.Sprintf("LATCHKEY_LIMIT_LOGIN_ACCOUNT=%d/15m", stormLimit))...)
+	at := newSite(t, "postgres", "LATCHKEY_REDIS_URL=redis://"+s.link.address, fmt.Sprintf("LATCHKEY_LIMIT_LOGIN_ACCOUNT=%d/15m", stormLimit))
+	for range 2 {
+		s.processes = append(s.processes, serveAlone(t, at.env...))
+	}
 	for i := range stormHonest {
 		if _, codes := ask(t, &client{}, s.processes[0], signUpBody, map[string]any{"e": fmt.Sprintf("honest-%d@example.com", i)}); len(codes) > 0 {
 			t.Fatal(codes)

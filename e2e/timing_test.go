@@ -5,13 +5,10 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
 	"time"
-
-	"latchkey/internal/store/storetest"
 )
 
 // how long a login with a wrong password takes does not tell whether there is such an
@@ -19,8 +16,7 @@ import (
 // server, and one of five where the places for hashes are taken.
 func TestLoginTimeTellsNothing(t *testing.T) {
 	// The cheapest hash that R-08 allows.
-	env := append(generous(), "LATCHKEY_ARGON2_MEMORY_KIB=12288", "LATCHKEY_ARGON2_TIME=3", "LATCHKEY_ARGON2_CONCURRENCY=1")
-	p, accounts := timedServer(t, env)
+	p, accounts := timedServer(t, "LATCHKEY_ARGON2_MEMORY_KIB=12288", "LATCHKEY_ARGON2_TIME=3", "LATCHKEY_ARGON2_CONCURRENCY=1")
 	t.Run("idle", func(t *testing.T) { // not in parallel: other tests are noise
 		sameTimes(t, p, accounts, 0)
 	})
@@ -45,18 +41,17 @@ func TestLoginTimeTellsNothing(t *testing.T) {
 
 // timedServer answers a server and the addresses that are to be alike, those that occur most
 // often first. All have the same length.
-func timedServer(t *testing.T, env []string) (*process, []string) {
+func timedServer(t *testing.T, env ...string) (*process, []string) {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "data")
-	p := serveBuilt(t, plainBinary, append(env, "LATCHKEY_DATA_DIR="+dir)...)
+	s := newSite(t, "sqlite", env...)
+	p := serveBuilt(t, plainBinary, s.env...)
 	for _, name := range []string{"known", "stale", "empty"} {
 		if _, codes := ask(t, &client{}, p, signUpBody, map[string]any{"e": name + "@example.com"}); len(codes) > 0 {
 			t.Fatal(codes)
 		}
 	}
-	var closing closers
-	db := storetest.Open(&closing, filepath.Join(dir, "latchkey.db"))
-	defer closing.close()
+	db, done := s.open()
+	defer done()
 	db.Exec(t, "UPDATE users SET disabled_at = created_at WHERE email = 'stale@example.com'")
 	db.Exec(t, "UPDATE users SET password_hash = '' WHERE email = 'empty@example.com'")
 	return p, []string{"never@example.com", "known@example.com", "stale@example.com", "empty@example.com"}
