@@ -37,7 +37,7 @@ func (c *canaries) signIn() {
 	for _, tail := range []string{"", strings.Repeat("x", 300)} {
 		c.expect("BAD_USER_INPUT", eve, "short or long password", `{"query":"mutation { signUp(input: {email: \"eve@example.com\", password: \"`+c.random("a password with a tail of "+tail)+tail+`\"}) { expiresIn } }"}`)
 	}
-	c.expect("INVALID_CREDENTIALS", eve, "password as address", fmt.Sprintf(strings.Replace(login, c.address, c.random("a password as an address"), 1), "x"))
+	c.expect("INVALID_CREDENTIALS", eve, "password as address", fmt.Sprintf(strings.Replace(login, c.address, c.random("a password as an address")+"@example.com", 1), "x"))
 	c.expect("BAD_USER_INPUT", eve, "password as address of a sign-up", `{"query":"mutation { signUp(input: {email: \"`+c.random("a password as a new address")+`\", password: \"x\"}) { expiresIn } }"}`)
 	c.expect("", ada, "me", `{"query":"{ me { id email } }"}`)
 	c.expect("", ada, "refresh", `{"query":"mutation { refresh { accessToken refreshToken } }"}`)

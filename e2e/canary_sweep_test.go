@@ -229,7 +229,7 @@ func (s *sweep) learnStored(db *storetest.Database, master token.Master) {
 		}
 		s.add("a private key", private)
 	}
-	for _, p := range []token.Purpose{token.PurposeRefreshTag, token.PurposeSigningSeal, token.PurposeAccountKey, token.PurposeLimitKey} {
+	for _, p := range []token.Purpose{token.PurposeRefreshTag, token.PurposeDeviceTag, token.PurposeSigningSeal, token.PurposeAccountKey, token.PurposeLimitKey} {
 		for _, key := range master.Keys(p) {
 			s.add("the key for "+string(p), key[:])
 		}

@@ -261,7 +261,8 @@ func TestVerifyingReadsNothing(t *testing.T) {
 			t.Fatal(codes)
 		}
 	}
-	// What remains is the look every five seconds at what has ended, and our own two questions.
+	// What remains is the look every few seconds at what has ended and at the keys, and our own two
+	// questions.
 	if n := statements() - before; n > requests/10 {
 		t.Errorf("%d statements for %d requests", n, requests)
 	}

@@ -63,23 +63,26 @@ func (db *DB) CreateUser(ctx context.Context, u user.User, passwordHash string) 
 	return u, nil
 }
 
+const userColumns = "id, email, email_verified_at, name, roles, created_at, disabled_at"
+
 // UserByID answers a user. Errors: user.ErrNotFound.
 func (db *DB) UserByID(ctx context.Context, id uuid.UUID) (user.User, error) {
-	row, err := db.userWhere(ctx, "u.id = ?", id, "password_hash")
+	row, err := db.userRow(ctx, "SELECT "+userColumns+" FROM users WHERE id = $1", id)
 	return row.user(), err
 }
 
 // CredentialByEmail answers a user with the stored password hash. The address must be
 // normalised. Errors: user.ErrNotFound.
 func (db *DB) CredentialByEmail(ctx context.Context, email string) (user.User, string, error) {
-	row, err := db.userWhere(ctx, "u.email = ?", email)
+	row, err := db.userRow(ctx, "SELECT password_hash, "+userColumns+" FROM users WHERE email = $1", email)
 	return row.user(), row.PasswordHash, err
 }
 
-func (db *DB) userWhere(ctx context.Context, where string, arg any, without ...string) (userRow, error) {
+// userRow takes the value as a parameter: people type passwords where an address belongs.
+func (db *DB) userRow(ctx context.Context, text string, arg any) (userRow, error) {
 	var row userRow
-	err := db.read.NewSelect().Model(&row).ExcludeColumn(without...).Where(where, arg).Scan(ctx)
-	if errors.Is(err, sql.ErrNoRows) {
+	found, err := db.queryRow(ctx, db.read.DB, &row, text, arg)
+	if err == nil && !found {
 		return userRow{}, user.ErrNotFound
 	}
 	return row, wrap("read user", err)

@@ -39,6 +39,11 @@ func TestWhatOneSecretMadeBothRead(t *testing.T) { // R-61
 				if r, err := NewRefreshCodec(masters[reader]).Decode(token); (err == nil && r == someRefresh()) != sources[maker] {
 					t.Errorf("refresh token: %+v, %v", r, err)
 				}
+				id := NewDeviceID()
+				mark := NewDeviceCodec(masters[maker]).Encode(id, "a@example.com")
+				if got, err := NewDeviceCodec(masters[reader]).Decode(mark, "a@example.com"); (err == nil && got == id) != sources[maker] {
+					t.Errorf("mark of a device: %v, %v", got, err)
+				}
 				sealed := masters[maker].Seal(PurposeSigningSeal, []byte("the key"), "kid")
 				if plain, err := masters[reader].Open(PurposeSigningSeal, sealed, "kid"); (err == nil && string(plain) == "the key") != sources[maker] {
 					t.Errorf("sealed key: %q, %v", plain, err)
@@ -62,7 +67,7 @@ func TestTheOtherSecretMakesNothing(t *testing.T) { // R-61
 		if _, err := alone.Open(PurposeSigningSeal, m.Seal(PurposeSigningSeal, nil, ""), ""); err != nil {
 			t.Errorf("%s: a sealed key", both)
 		}
-		for _, p := range []Purpose{PurposeRefreshTag, PurposeSigningSeal, PurposeAccountKey, PurposeLimitKey} {
+		for _, p := range []Purpose{PurposeRefreshTag, PurposeDeviceTag, PurposeSigningSeal, PurposeAccountKey, PurposeLimitKey} {
 			if m.Derive(p) != alone.Derive(p) || m.Keys(p)[0] != alone.Derive(p) || len(m.Keys(p)) != 2 || len(alone.Keys(p)) != 1 {
 				t.Errorf("%s: keys for %s", both, p)
 			}
