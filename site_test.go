@@ -17,7 +17,8 @@ type site struct {
 	open func() (db *storetest.Database, done func())
 }
 
-// newSite makes an empty one. Nothing limits what comes from one address.
+// newSite makes an empty one, with the cheapest hash that R-08 allows, and without a limit that
+// one address would run into.
 func newSite(t *testing.T, engine string, extra ...string) site {
 	t.Helper()
 	secret := token.GenerateMaster()
@@ -29,6 +30,7 @@ func newSite(t *testing.T, engine string, extra ...string) site {
 	s := site{master: master, env: append([]string{
 		"LATCHKEY_ADDR=127.0.0.1:0", "LATCHKEY_PUBLIC_URL=http://localhost:8080",
 		"LATCHKEY_SECRET=" + secret.Reveal(), "LATCHKEY_DATA_DIR=" + dir,
+		"LATCHKEY_ARGON2_MEMORY_KIB=12288", "LATCHKEY_ARGON2_TIME=3",
 		"LATCHKEY_LIMIT_LOGIN_ADDRESS=100000/1m", "LATCHKEY_LIMIT_LOGIN_ACCOUNT=100000/1m",
 		"LATCHKEY_LIMIT_SIGNUP_ADDRESS=100000/1m",
 	}, extra...)}

@@ -90,7 +90,7 @@ func newStorm(t *testing.T) *storm {
 	s := &storm{t: t, redis: r, link: newProxy(t, "unix", r.socket), seen: map[string]int{}}
 	at := newSite(t, "postgres", "LATCHKEY_REDIS_URL=redis://"+s.link.address, fmt.Sprintf("LATCHKEY_LIMIT_LOGIN_ACCOUNT=%d/15m", stormLimit))
 	for range 2 {
-		s.processes = append(s.processes, serveAlone(t, at.env...))
+		s.processes = append(s.processes, serveBuilt(t, plainBinary, at.env...))
 	}
 	for i := range stormHonest {
 		if _, codes := ask(t, &client{}, s.processes[0], signUpBody, map[string]any{"e": fmt.Sprintf("honest-%d@example.com", i)}); len(codes) > 0 {
