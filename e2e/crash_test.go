@@ -78,7 +78,7 @@ func newCrash(t *testing.T, engine string) *crash {
 	c := &crash{t: t, site: newSite(t, engine)}
 	c.codec = token.NewRefreshCodec(c.master)
 	var err error
-	if c.path, err = binary(); err != nil {
+	if c.path, err = plainBinary(); err != nil {
 		t.Fatal(err)
 	}
 	c.start()

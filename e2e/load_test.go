@@ -89,7 +89,7 @@ func TestOverload(t *testing.T) {
 func TestMemoryOfLogins(t *testing.T) {
 	t.Parallel()
 	p := serveBuilt(t, plainBinary, newSite(t, "sqlite", "LATCHKEY_ARGON2_CONCURRENCY=2").env...)
-	const logins, perHash = 200, 19456 // KiB
+	const logins, perHash = 200, 12288 // KiB
 	var group sync.WaitGroup
 	for i := range logins {
 		group.Go(func() {
@@ -109,7 +109,7 @@ func TestMemoryOfLogins(t *testing.T) {
 		peak, _ = strconv.Atoi(string(m[1]))
 	}
 	t.Logf("at most %d MiB", peak>>10)
-	// With the garbage that is not collected yet; all at once would be 3.7 GiB.
+	// With the garbage that is not collected yet; all at once would be 2.3 GiB.
 	if peak == 0 || peak > 15*perHash {
 		t.Errorf("%d KiB", peak)
 	}

@@ -176,7 +176,8 @@ func (o *outage) asks(c *client, sent time.Duration) {
 	}
 }
 
-// refusesWork tries what needs the database: nothing may be claimed, no cookie may change.
+// refusesWork tries what needs the database: nothing may be claimed, no cookie may change (R-42,
+//
 func (o *outage) refusesWork(refresher, quitter *client) {
 	var work sync.WaitGroup
 	for what, c := range map[string]*client{refreshField: refresher, logoutField: quitter} {

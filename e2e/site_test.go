@@ -17,7 +17,8 @@ type site struct {
 	open func() (db *storetest.Database, done func())
 }
 
-// newSite makes an empty one. Nothing limits what comes from one address.
+// newSite makes an empty one, with the cheapest hash that R-08 allows, and without a limit that
+// one address would run into.
 func newSite(t *testing.T, engine string, extra ...string) site {
 	t.Helper()
 	secret := token.GenerateMaster()
@@ -27,7 +28,8 @@ func newSite(t *testing.T, engine string, extra ...string) site {
 	}
 	dir := filepath.Join(t.TempDir(), "data")
 	env := append(generous(), "LATCHKEY_ADDR=127.0.0.1:0", "LATCHKEY_PUBLIC_URL=http://localhost:8080",
-		"LATCHKEY_SECRET="+secret.Reveal(), "LATCHKEY_DATA_DIR="+dir)
+		"LATCHKEY_SECRET="+secret.Reveal(), "LATCHKEY_DATA_DIR="+dir,
+		"LATCHKEY_ARGON2_MEMORY_KIB=12288", "LATCHKEY_ARGON2_TIME=3")
 	s := site{master: master, env: append(env, extra...)}
 	s.open = func() (*storetest.Database, func()) {
 		// Closed again, or a server that comes back would find SQLite's log in use and not
