@@ -25,7 +25,7 @@ const (
 // Authenticator turns an access token into the principal it stands for.
 type Authenticator interface {
 	Authenticate(accessToken string) (session.Principal, error)
-	// Holder answers the session of a genuine refresh token, dead or alive, or uuid.Nil.
+	// Holder answers the session of a genuine refresh token, or uuid.Nil.
 	Holder(presented token.Secret) uuid.UUID
 }
 

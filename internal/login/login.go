@@ -101,7 +101,8 @@ func (s *Service) Login(ctx context.Context, in Input) (session.Grant, error) {
 	u, err := s.check(ctx, email, in.Password)
 	switch {
 	case errors.Is(err, ErrInvalidCredentials):
-		if s.surge.Failed() {
+		// A known device's failures are no sign: whoever has an account can make any number of them.
+		if !s.isKnown(email, in.Client) && s.surge.Failed() {
 			s.events.Record(ctx, event.Event{Name: event.LoginSurge, Reason: "far more logins fail than usual: limits for unknown devices are a quarter"})
 		}
 		return session.Grant{}, err
@@ -114,6 +115,11 @@ func (s *Service) Login(ctx context.Context, in Input) (session.Grant, error) {
 		return session.Grant{}, err
 	}
 	return s.Complete(ctx, u, in.Client, in.Presented)
+}
+
+func (s *Service) isKnown(email string, c session.Client) bool {
+	_, err := s.cfg.Devices.Decode(c.Device, email)
+	return err == nil
 }
 
 // surgePart is what is left of the limits during a surge.

@@ -100,12 +100,15 @@ func (m *memory) sweepInTime() {
 	}
 }
 
-// sweep removes the counters whose window is over, a few at a time, so that no
+// isOver: nothing is lost with a counter whose window is over, or whose units were all given back.
+func isOver(counter *ululememory.Counter) bool { return counter.Expired() || counter.Value() == 0 }
+
+// sweep removes the counters that are over, a few at a time, so that no
 // charge waits for all of them.
 func (m *memory) sweep() {
 	var over []string
 	m.cache.Range(func(key string, counter *ululememory.Counter) {
-		if counter.Expired() {
+		if isOver(counter) {
 			over = append(over, key)
 		}
 	})
@@ -120,7 +123,7 @@ func (m *memory) remove(keys []string) {
 	m.sweeping.Lock()
 	defer m.sweeping.Unlock()
 	for _, key := range keys {
-		if counter, ok := m.cache.Load(key); ok && counter.Expired() {
+		if counter, ok := m.cache.Load(key); ok && isOver(counter) {
 			m.cache.Delete(key)
 			m.entries.Add(-1)
 		}

@@ -126,3 +126,38 @@ func TestHolder(t *testing.T) {
 		}
 	}
 }
+
+// who hoards tokens of sessions that ended long ago cannot fill the list of ended ones with
+// them, nor has a budget for requests by those that ended a moment ago.
+func TestOldTokensFillNothing(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *storetest.Database) {
+		master := newMaster(t)
+		service := func() *session.Service {
+			return newLimitedService(t, db, master, unlimited{}, session.Config{IdleTTL: 24 * time.Hour, TTL: 24 * time.Hour})
+		}
+		s := service()
+		g := start(t, s, newUser(t, db, "ada@example.com"))
+		if err := s.Logout(t.Context(), g.Refresh, session.Principal{}); err != nil {
+			t.Fatal(err)
+		}
+		if s.Holder(g.Refresh) != uuid.Nil {
+			t.Error("an ended session has a budget")
+		}
+		db.Age(t, 2*time.Hour)
+		restarted := service()
+		if err := restarted.Logout(t.Context(), g.Refresh, session.Principal{}); err != nil {
+			t.Fatal(err)
+		}
+		empty, err := restarted.Feed()
+		if err != nil {
+			t.Fatal(err)
+		}
+		busy, err := s.Feed()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(empty.JWS) >= len(busy.JWS) {
+			t.Error("an old token put its session among the ended ones")
+		}
+	})
+}

@@ -296,11 +296,11 @@ func (s *Service) Fresh() error {
 	return nil
 }
 
-// Holder answers the session that a genuine refresh token names, dead or alive; uuid.Nil for any
-// other text. It asks nobody.
+// Holder answers the session that a genuine refresh token names; uuid.Nil for any other text, and
+// for a session that is known to have ended. It asks nobody, so one that ended long ago passes.
 func (s *Service) Holder(presented token.Secret) uuid.UUID {
 	r, err := s.tokens.Refresh.Decode(presented)
-	if err != nil {
+	if err != nil || s.ended.has(r.SessionID) {
 		return uuid.Nil
 	}
 	return r.SessionID
@@ -377,8 +377,8 @@ func (s *Service) Logout(ctx context.Context, presented token.Secret, p Principa
 		if err != nil {
 			return fmt.Errorf("session: log out: %w", err)
 		}
-		s.noteEnded(id)
-		if ended {
+		if ended { // what was over before is known, or too old to matter
+			s.noteEnded(id)
 			e := event.Event{Name: event.LoggedOut, SessionID: id}
 			if id == p.SessionID { // another session may be another user's
 				e.UserID = p.UserID

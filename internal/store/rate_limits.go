@@ -37,12 +37,13 @@ func (db *DB) AddToCounter(ctx context.Context, name string, n int64, period tim
 // DeleteDeadCounters implements ratelimit.Rows.
 func (db *DB) DeleteDeadCounters(ctx context.Context, limit int) (int, error) {
 	now := bun.Safe(db.sql("{now}"))
+	const over = "ends_at < ? OR count = 0" // nothing is lost with a counter whose units were all given back
 	dead := db.write.NewSelect().Model((*rateLimitRow)(nil)).Column("name").
-		Where("ends_at < ?", now).Order("name").Limit(int64(limit))
+		Where(over, now).Order("name").Limit(int64(limit))
 	if db.postgres {
 		dead.For("UPDATE SKIP LOCKED") // one that is being charged is not dead, and replicas clean up together
 	}
-	res, err := db.write.NewDelete().Model((*rateLimitRow)(nil)).Where("name IN (?)", dead).Where("ends_at < ?", now).Exec(ctx)
+	res, err := db.write.NewDelete().Model((*rateLimitRow)(nil)).Where("name IN (?)", dead).Where(over, now).Exec(ctx)
 	if err != nil {
 		return 0, wrap("delete counters", err)
 	}

@@ -33,6 +33,11 @@ func TestCounters(t *testing.T) {
 		if n, err := db.DeleteDeadCounters(t.Context(), 10); err != nil || n != 0 {
 			t.Fatal(n, err)
 		}
+		add("given back", 1, 1, 0)
+		add("given back", -1, 0, 0)
+		if n, err := db.DeleteDeadCounters(t.Context(), 10); err != nil || n != 1 {
+			t.Fatal(n, err)
+		}
 		db.Age(t, 2*time.Minute)
 		add("a", 1, 1, 0)
 		add("c", 1, 1, 0)

@@ -109,16 +109,19 @@ func (k *Keyring) Rotate(ctx context.Context) (Rotation, error) {
 	if err := k.store.AddSigningKey(ctx, next, PublishDelay); err != nil {
 		return Rotation{}, fmt.Errorf("token: store a signing key: %w", err)
 	}
-	var gone []string
-	for i := range stored {
-		if retired(stored, i, now) {
-			gone = append(gone, stored[i].ID)
-		}
-	}
-	if err := k.store.DeleteSigningKeys(ctx, gone); err != nil {
+	if err := k.store.DeleteSigningKeys(ctx, retiredIDs(stored, now)); err != nil {
 		return Rotation{}, fmt.Errorf("token: delete retired signing keys: %w", err)
 	}
 	return Rotation{KeyID: next.ID, ActiveAt: now.Add(PublishDelay)}, k.Load(ctx)
+}
+
+func retiredIDs(stored []StoredKey, now time.Time) (ids []string) {
+	for i := range stored {
+		if retired(stored, i, now) {
+			ids = append(ids, stored[i].ID)
+		}
+	}
+	return ids
 }
 
 // Removal says what Remove did.
@@ -128,7 +131,7 @@ type Removal struct {
 }
 
 // Remove deletes the key whose id begins with prefix, at least 8 characters, with all its
-// tokens. In place of the one that signs it makes one that signs at once, and in place
+// tokens, and the keys that no living token needs. In place of the one that signs it makes one that signs at once, and in place
 // of the newest one that does not sign yet one that is published first: the newest key never
 // goes without a newer one, so no two removals at the same moment leave none. Running
 // processes notice by themselves. Errors: ErrUnknownKey, ErrKeyConflict, ErrOtherMaster, or
@@ -147,6 +150,10 @@ func (k *Keyring) Remove(ctx context.Context, prefix string) (Removal, error) {
 		return Removal{}, err
 	}
 	out, newest, delay := Removal{KeyID: stored[gone].ID}, len(stored)-1, time.Duration(0)
+	// A key is retired by the one after it: without that one it would verify again.
+	if err := k.store.DeleteSigningKeys(ctx, retiredIDs(stored, now)); err != nil {
+		return Removal{}, fmt.Errorf("token: delete retired signing keys: %w", err)
+	}
 	switch gone {
 	case signerOf(stored, now):
 	case newest:

@@ -326,3 +326,23 @@ func TestAgeGrowsWhileTheDatabaseIsAway(t *testing.T) { // R-60
 		}
 	})
 }
+
+// a key is retired by the one after it; a removal of that one does not bring it back.
+func TestRemovalRevivesNothing(t *testing.T) {
+	for _, remove := range []string{"superseded", "signing", "published"} {
+		synctest.Test(t, func(t *testing.T) {
+			master := phases(t)["A"]
+			store, ids := threeKeys(t, master)
+			old := mustKey(t, master, 0)
+			old.ActiveAt = time.Now().Add(-2 * time.Hour)
+			store.keys = append([]StoredKey{old}, store.keys...)
+			ring := NewKeyring(store, master, ES256)
+			if _, err := ring.Remove(t.Context(), ids[remove]); err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(string(ring.JWKS()), old.ID) || slices.ContainsFunc(store.keys, func(k StoredKey) bool { return k.ID == old.ID }) {
+				t.Errorf("the removal of the %s key brings the retired one back", remove)
+			}
+		})
+	}
+}
