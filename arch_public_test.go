@@ -3,9 +3,12 @@ package main
 import (
 	"go/ast"
 	"regexp"
+	"slices"
 	"strings"
 
 	schema "github.com/vektah/gqlparser/v2/ast"
+
+	"latchkey/internal/ratelimit"
 )
 
 // The rules for what leaves the server: errors, secrets and the schema.
@@ -53,15 +56,17 @@ func checkErrors(tree archTree) []string {
 		"config.ErrDone":             "start-up: --help was asked for",
 		"config.Mistakes":            "start-up",
 		"datadir.ErrSecretMissing":   "start-up",
-		"password.ErrUnusableHash":   "login answers it as a wrong password (R-14)",
+		"password.ErrUnusableHash":   "login answers it as a wrong password",
 		"password.PolicyError":       "signup makes it an *input.Error",
 		"ratelimit.ErrInvalidCharge": "a mistake of ours: INTERNAL",
 		"store.ErrNewerDatabase":     "start-up, the command migrate",
 		"token.ErrAlgorithm":         "start-up, the command keys",
-		"token.ErrKeyConflict":       "the command keys rotate; the keyring reads again",
+		"token.ErrDeviceInvalid":     "login takes the device for an unknown one",
+		"token.ErrKeyConflict":       "the commands keys rotate and remove; the keyring reads again",
 		"token.ErrNoKey":             "a mistake of ours: INTERNAL",
-		"token.ErrOtherMaster":       "start-up; later the keyring logs it and keeps its keys",
-		"token.ErrRefreshInvalid":    "session answers ErrEnded (R-79)",
+		"token.ErrOtherMaster":       "start-up, the command keys; later the keyring logs it",
+		"token.ErrRefreshInvalid":    "session answers ErrEnded",
+		"token.ErrUnknownKey":        "the command keys remove",
 		"token.ErrUnsealable":        "the keyring makes it ErrOtherMaster",
 		"token.ErrWeakMaster":        "start-up",
 		"user.ErrInvalidEmail":       "signup makes it an *input.Error, login a wrong password",
@@ -80,11 +85,12 @@ func checkReveals(tree archTree) []string {
 		}
 	})
 	return exceptions{
-		"graph/payload.go authPayload: g.Access":        "the client's access token",
-		"graph/payload.go authPayload: g.Refresh":       "the client's refresh token, with delivery BODY",
-		"internal/httpserver/cookie.go Set: refresh":    "the client's refresh token, in the cookie",
-		"internal/datadir/datadir.go writeOnce: secret": "the generated master secret, into its file",
-		"commands.go createUser: plain":                   "the typed password, to be hashed",
+		"graph/payload.go authPayload: g.Access":         "the client's access token",
+		"graph/payload.go authPayload: g.Refresh":        "the client's refresh token, with delivery BODY",
+		"internal/httpserver/cookie.go Set: refresh":     "the client's refresh token, in the cookie",
+		"internal/httpserver/cookie.go Remember: device": "the mark of a known device, in a cookie",
+		"internal/datadir/datadir.go writeOnce: secret":  "the generated master secret, into its file",
+		"commands.go createUser: plain":                  "the typed password, to be hashed",
 	}.compare(found, "reveals a secret")
 }
 
@@ -95,15 +101,57 @@ func schemaRules() map[string]archRule {
 		"every root field says who may call it": {checkRootFields, []archBreak{
 			{"graph/x.graphqls", "extend type Query { x: Int }"},
 			{"graph/x.graphqls", "extend type Mutation { x: Int @auth @public }"},
-			{"graph/x.graphqls", "type Subscription { x: Int }"},
+			{"graph/x.graphqls", "extend type Subscription { x: Int }"},
 		}},
+		"every mutation says what limits it (R-25)": {checkLimits, []archBreak{
+			{"graph/x.graphqls", "extend type Mutation { x: Int @public }"},
+			{"graph/x.graphqls", `extend type Mutation { x: Int @public @limit(by: ["login-adress"]) }`},
+			{"graph/x.graphqls", `extend type Query { x: Int @public @limit(by: ["x"]) }`},
+		}},
+		"a mutation that handles credentials has @credential, and only mutations have it (R-27)": credentialRule(),
 		"no answer holds a hash, a secret or an unknown token (R-111)": {checkAnswers, []archBreak{
 			{"graph/x.graphqls", "extend type User { passwordChangedAt: Time }"},
 			{"graph/x.graphqls", "interface X { keyHash: String }"},
 			{"graph/x.graphqls", "type X { totpSecret: String }"},
 			{"graph/x.graphqls", "extend type User { resetToken: String }"},
 		}},
+		"nobody asks for another user (R-111)": {checkOwnership, []archBreak{
+			{"graph/x.graphqls", "extend type Query { user(id: ID!): User @auth }"},
+			{"graph/x.graphqls", "extend type Mutation { end(userId: ID!): Int @auth(maxAge: 60) }"},
+			{"graph/x.graphqls", "input Of { owner: ID } extend type Mutation { end(of: Of!): Int @auth }"},
+		}},
 	}
+}
+
+// checkOwnership lets a root field name a user by an argument only if it is for a role.
+func checkOwnership(tree archTree) (out []string) {
+	s, err := tree.loadSchema()
+	if err != nil {
+		return []string{err.Error()}
+	}
+	naming := regexp.MustCompile(`(?i)user|owner|account|subject`)
+	for _, root := range []*schema.Definition{s.Query, s.Mutation, s.Subscription} {
+		if root == nil {
+			continue
+		}
+		for _, field := range root.Fields {
+			auth := field.Directives.ForName("auth")
+			if auth != nil && auth.Arguments.ForName("roles") != nil {
+				continue
+			}
+			for _, argument := range field.Arguments {
+				names := []string{argument.Name}
+				for _, member := range s.Types[argument.Type.Name()].Fields { // of an input object
+					names = append(names, member.Name)
+				}
+				picksUser := argument.Type.Name() == "ID" && field.Type.Name() == "User"
+				if picksUser || slices.ContainsFunc(names, naming.MatchString) {
+					out = append(out, root.Name+"."+field.Name+" takes "+argument.Name+": whose is it?")
+				}
+			}
+		}
+	}
+	return out
 }
 
 func checkRootFields(tree archTree) (out []string) {
@@ -123,6 +171,44 @@ func checkRootFields(tree archTree) (out []string) {
 		}
 	}
 	return out
+}
+
+func checkLimits(tree archTree) (out []string) {
+	s, err := tree.loadSchema()
+	if err != nil {
+		return []string{err.Error()}
+	}
+	known := map[string]bool{}
+	for _, p := range ratelimit.Policies() {
+		known[p.Bucket] = true
+	}
+	for _, root := range []*schema.Definition{s.Query, s.Mutation, s.Subscription} {
+		if root == nil {
+			continue
+		}
+		for _, field := range root.Fields {
+			limit := field.Directives.ForName("limit")
+			if limit == nil && root == s.Mutation {
+				out = append(out, field.Name+" says no @limit; an empty list is one too")
+			}
+			for _, bucket := range limitsOf(limit) {
+				if !known[bucket] {
+					out = append(out, field.Name+": there is no limit "+bucket)
+				}
+			}
+		}
+	}
+	return out
+}
+
+func limitsOf(limit *schema.Directive) (buckets []string) {
+	if limit == nil {
+		return nil
+	}
+	for _, child := range limit.Arguments.ForName("by").Value.Children {
+		buckets = append(buckets, child.Value.Raw)
+	}
+	return buckets
 }
 
 func checkAnswers(tree archTree) []string {

@@ -24,6 +24,7 @@ import (
 type archTree struct {
 	fset   *token.FileSet
 	files  []archFile                // Go
+	text   map[string]string         // of every file by its path
 	lines  map[string]int            // of every file by its path; not of generated ones
 	schema map[string]*schema.Source // *.graphqls by path
 }
@@ -35,9 +36,13 @@ type archFile struct {
 	fset            *token.FileSet
 }
 
+func emptyArchTree() archTree {
+	return archTree{fset: token.NewFileSet(), text: map[string]string{}, lines: map[string]int{}, schema: map[string]*schema.Source{}}
+}
+
 func readArchTree(t *testing.T) archTree {
 	t.Helper()
-	tree := archTree{fset: token.NewFileSet(), lines: map[string]int{}, schema: map[string]*schema.Source{}}
+	tree := emptyArchTree()
 	root := os.DirFS(".")
 	err := fs.WalkDir(root, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
@@ -64,7 +69,7 @@ func readArchTree(t *testing.T) archTree {
 // with is the tree with one file more, or another.
 func (tree archTree) with(t *testing.T, b archBreak) archTree {
 	t.Helper()
-	out := archTree{fset: tree.fset, lines: maps.Clone(tree.lines), schema: maps.Clone(tree.schema)}
+	out := archTree{fset: tree.fset, text: maps.Clone(tree.text), lines: maps.Clone(tree.lines), schema: maps.Clone(tree.schema)}
 	for _, f := range tree.files {
 		if f.path != b.path {
 			out.files = append(out.files, f)
@@ -76,6 +81,7 @@ func (tree archTree) with(t *testing.T, b archBreak) archTree {
 
 func (tree *archTree) add(t *testing.T, name, text string) {
 	t.Helper()
+	tree.text[name] = text
 	switch path.Ext(name) {
 	case ".go":
 		syntax, err := parser.ParseFile(tree.fset, name, text, parser.ParseComments|parser.SkipObjectResolution)

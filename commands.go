@@ -20,6 +20,7 @@ import (
 	"latchkey/internal/signup"
 	"latchkey/internal/store"
 	"latchkey/internal/token"
+	"latchkey/internal/user"
 )
 
 // stdio is where a command reads and writes.
@@ -52,8 +53,14 @@ func manage(ctx context.Context, cfg config.Config, command config.Command, std 
 		return createUser(ctx, cfg, command, plain, db, events, std.out)
 	case "user list":
 		return listUsers(ctx, db, std.out)
-	case "keys rotate":
-		return rotateKeys(ctx, cfg, master, db, events, std.out)
+	case "user disable":
+		return disableUser(ctx, command.Email, db, events, std.out)
+	case "user enable":
+		return enableUser(ctx, command.Email, db, events, std.out)
+	}
+	if keys, ok := strings.CutPrefix(command.Name, "keys "); ok {
+		ring := token.NewKeyring(db, master, cfg.Algorithm)
+		return manageKeys(ctx, cfg, keys, command.KeyID, ring, events, std.out)
 	}
 	return fmt.Errorf("unknown command %q", command.Name)
 }
@@ -133,7 +140,7 @@ func readPassword(ctx context.Context, stdin *os.File, stderr io.Writer) (token.
 func listUsers(ctx context.Context, db *store.DB, stdout io.Writer) error {
 	const page = 500
 	out := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(out, "ID\tEMAIL\tROLES\tCREATED")
+	fmt.Fprintln(out, "ID\tEMAIL\tROLES\tCREATED\tDISABLED")
 	for offset := 0; ; offset += page {
 		users, err := db.Users(ctx, offset, page)
 		if err != nil {
@@ -144,7 +151,11 @@ func listUsers(ctx context.Context, db *store.DB, stdout io.Writer) error {
 			for i, r := range u.Roles {
 				roles[i] = string(r)
 			}
-			fmt.Fprintf(out, "%s\t%s\t%s\t%s\n", u.ID, u.Email, strings.Join(roles, ","), u.CreatedAt.Format(time.RFC3339))
+			disabled := "-"
+			if u.Disabled() {
+				disabled = u.DisabledAt.Format(time.RFC3339)
+			}
+			fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\n", u.ID, u.Email, strings.Join(roles, ","), u.CreatedAt.Format(time.RFC3339), disabled)
 		}
 		if len(users) < page {
 			return out.Flush()
@@ -152,12 +163,30 @@ func listUsers(ctx context.Context, db *store.DB, stdout io.Writer) error {
 	}
 }
 
-func rotateKeys(ctx context.Context, cfg config.Config, master token.Master, db *store.DB, events *event.Log, stdout io.Writer) error {
-	rotation, err := token.NewKeyring(db, master, cfg.Algorithm).Rotate(ctx)
+func disableUser(ctx context.Context, address string, db *store.DB, events *event.Log, stdout io.Writer) error {
+	email, err := user.NormalizeEmail(address)
+	if err != nil {
+		return user.ErrNotFound // what is no address has no account
+	}
+	u, ended, err := db.DisableUser(ctx, email)
 	if err != nil {
 		return err
 	}
-	events.Record(ctx, event.Event{Name: event.KeyRotated, Reason: "kid " + rotation.KeyID})
-	_, err = fmt.Fprintf(stdout, "new signing key %s, published within a minute, used from %s on\n", rotation.KeyID, rotation.ActiveAt.UTC().Format(time.RFC3339))
+	events.Record(ctx, event.Event{Name: event.UserDisabled, UserID: u.ID, Count: ended})
+	_, err = fmt.Fprintf(stdout, "disabled %s %s, sessions ended: %d\n", u.ID, u.Email, ended)
+	return err
+}
+
+func enableUser(ctx context.Context, address string, db *store.DB, events *event.Log, stdout io.Writer) error {
+	email, err := user.NormalizeEmail(address)
+	if err != nil {
+		return user.ErrNotFound // what is no address has no account
+	}
+	u, err := db.EnableUser(ctx, email)
+	if err != nil {
+		return err
+	}
+	events.Record(ctx, event.Event{Name: event.UserEnabled, UserID: u.ID})
+	_, err = fmt.Fprintln(stdout, "enabled", u.ID, u.Email)
 	return err
 }

@@ -68,9 +68,16 @@ func explain(err error) string {
 		return strings.Join(lines, "\n")
 	case errors.Is(err, user.ErrEmailTaken):
 		return "there is an account with this email address already"
+	case errors.Is(err, user.ErrNotFound):
+		return "there is no account with this email address"
 	case errors.Is(err, token.ErrOtherMaster):
 		return "the signing keys in the database were sealed under another master secret: " +
-			"restore that secret (LATCHKEY_SECRET, LATCHKEY_SECRET_FILE or the file secret in the data directory)"
+			"restore that secret (LATCHKEY_SECRET, LATCHKEY_SECRET_FILE or the file secret in the data directory), " +
+			"or name it in LATCHKEY_SECRET_OTHER while you replace it"
+	case errors.Is(err, token.ErrKeyConflict):
+		return "another process added a signing key at the same moment: nothing was changed, run the command again"
+	case errors.Is(err, token.ErrUnknownKey):
+		return err.Error() + " (keys list shows them)"
 	case errors.Is(err, store.ErrNewerDatabase):
 		return err.Error() + ": run that version, or newer"
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -146,13 +153,18 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, events *eve
 	if err != nil {
 		return err
 	}
-	defer a.close()
+	defer func() { _ = a.limiter.Close() }()
+	if cfg.HasOther {
+		tellOther(wiring, a.keys, log)
+	}
 
 	server := httpserver.NewServer(a.handler, log)
+	server.RegisterOnShutdown(a.sessions.CloseWatches) // streams would use up the grace
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var work sync.WaitGroup
 	work.Go(func() { a.keys.Run(background, log) })
 	work.Go(func() { a.sessions.Run(background, log) })
+	work.Go(func() { a.limiter.Run(background, log) })
 	defer work.Wait()
 	defer cancel()
 
@@ -202,17 +214,16 @@ type app struct {
 	handler  http.Handler
 	keys     *token.Keyring
 	sessions *session.Service
-	close    func()
+	limiter  *ratelimit.Limiter
 }
 
 // wire builds everything from the leaves up.
 func wire(ctx context.Context, cfg config.Config, master token.Master, db *store.DB, log *slog.Logger, events *event.Log) (*app, error) {
-	pseudonym := token.NewPseudonym(master)
 	hasher, err := password.New(cfg.Argon2)
 	if err != nil {
 		return nil, err
 	}
-	limiter, closeLimiter, err := newLimiter(ctx, cfg, master, log)
+	limiter, err := newLimiter(ctx, cfg, master, db, log)
 	if err != nil {
 		return nil, err
 	}
@@ -230,17 +241,18 @@ func wire(ctx context.Context, cfg config.Config, master token.Master, db *store
 	if err != nil {
 		return nil, err
 	}
-	sessions := session.New(db, session.Tokens{Access: issuer, Refresh: token.NewRefreshCodec(master)}, events, session.Config{
-		Grace: cfg.RefreshGrace, IdleTTL: cfg.RefreshIdleTTL, TTL: cfg.RefreshTTL,
+	sessions := session.New(db, session.Tokens{Access: issuer, Refresh: token.NewRefreshCodec(master)}, limiter, events, session.Config{
+		Grace: cfg.RefreshGrace, IdleTTL: cfg.RefreshIdleTTL, TTL: cfg.RefreshTTL, Max: cfg.MaxSessions,
+		Limits: cfg.Limits,
 	})
 	if err := sessions.LoadEnded(ctx); err != nil {
 		return nil, err
 	}
 	logins := login.New(db, hasher, limiter, sessions, events, login.Config{
-		PerAddress: cfg.LimitLoginAddress, PerAccount: cfg.LimitLoginAccount, Pseudonym: pseudonym,
+		Limits: cfg.Limits, Devices: token.NewDeviceCodec(master), Pseudonym: token.NewPseudonym(master),
 	})
 	signups := signup.New(db, hasher, limiter, logins, events, signup.Config{
-		PerAddress: cfg.LimitSignupAddress, Password: cfg.Password, Service: serviceName,
+		Limits: cfg.Limits, Password: cfg.Password, Service: serviceName,
 	})
 	api, err := graph.NewHandler(graph.NewResolver(db, signups, logins, sessions), log, graph.HandlerConfig{
 		Introspection: cfg.Introspection, Reasons: cfg.Development,
@@ -251,15 +263,16 @@ func wire(ctx context.Context, cfg config.Config, master token.Master, db *store
 	edge := httpserver.Config{
 		PublicURL: cfg.PublicURL, Secure: !cfg.Development,
 		AllowedOrigins: cfg.Origins(cfg.PublicURL), TrustedProxies: cfg.TrustedProxies,
-		SameSiteNone: cfg.SameSiteNone, JWKSMaxAge: token.JWKSMaxAge,
+		SameSiteNone: cfg.SameSiteNone, JWKSMaxAge: token.JWKSMaxAge, Limits: cfg.Limits,
 	}
 	if cfg.IDE {
 		edge.IDE = web.IDE()
 	}
 	return &app{
-		handler: httpserver.New(httpserver.API{Handler: api, Refuse: graph.Refuse, Crashed: graph.RefuseInternal},
-			sessions, about{keys, sessions, db}, log, edge),
-		keys: keys, sessions: sessions, close: closeLimiter,
+		handler: httpserver.New(httpserver.API{
+			Handler: api, Refuse: graph.Refuse, Limited: graph.RefuseLimited, Crashed: graph.RefuseInternal,
+		}, sessions, about{keys, sessions, db}, limiter, log, edge),
+		keys: keys, sessions: sessions, limiter: limiter,
 	}, nil
 }
 
@@ -270,30 +283,41 @@ type about struct {
 	db       *store.DB
 }
 
+// Feed is what sessions have to tell other services.
+func (a about) Feed() (token.Feed, error) { return a.sessions.Feed() }
+
 // Ready asks for everything that a guarded field needs.
 func (a about) Ready(ctx context.Context) error {
-	return errors.Join(a.sessions.Fresh(), a.db.Ping(ctx))
+	var keyless error
+	if len(a.Algorithms()) == 0 {
+		keyless = token.ErrNoKey
+	}
+	return errors.Join(keyless, a.sessions.Fresh(), a.db.Ping(ctx))
 }
 
-func newLimiter(ctx context.Context, cfg config.Config, master token.Master, log *slog.Logger) (*ratelimit.Limiter, func(), error) {
-	key := master.Derive(token.PurposeLimitKey)
-	limits := ratelimit.Config{OnFallback: func(err error) {
-		log.Warn("Redis does not answer: this process counts rate limits for itself", "error", err)
+// newLimiter counts in Redis, or else in Postgres what is about accounts, or else in this process.
+func newLimiter(ctx context.Context, cfg config.Config, master token.Master, db *store.DB, log *slog.Logger) (*ratelimit.Limiter, error) {
+	where := "the database"
+	limits := ratelimit.Config{Replicas: cfg.Replicas, OnFallback: func(err error) {
+		log.Warn(where+" does not answer in time: this process counts rate limits for itself", "error", err)
 	}}
-	if cfg.RedisURL == "" {
-		limiter, err := ratelimit.New(key[:], nil, limits)
-		return limiter, func() {}, err
+	var shared *ratelimit.Shared
+	switch {
+	case cfg.RedisURL != "":
+		where = "Redis"
+		var err error
+		if shared, err = ratelimit.OpenRedis(cfg.RedisURL); err != nil {
+			return nil, err
+		}
+		// It may come back, so this is no reason not to start.
+		if err := shared.Ping(ctx); err != nil {
+			limits.OnFallback(err)
+		}
+	case cfg.DatabaseURL != "":
+		shared = ratelimit.OnDatabase(db)
 	}
-	shared, err := ratelimit.OpenRedis(cfg.RedisURL)
-	if err != nil {
-		return nil, nil, err
-	}
-	// It may come back, so this is no reason not to start.
-	if err := shared.Ping(ctx); err != nil {
-		limits.OnFallback(err)
-	}
-	limiter, err := ratelimit.New(key[:], shared, limits)
-	return limiter, func() { _ = shared.Close() }, err
+	key := master.Derive(token.PurposeLimitKey)
+	return ratelimit.New(key[:], shared, limits)
 }
 
 // open opens the database and answers the master secret, both from the data directory where
@@ -301,17 +325,19 @@ func newLimiter(ctx context.Context, cfg config.Config, master token.Master, log
 func open(ctx context.Context, cfg config.Config, log *slog.Logger) (*store.DB, token.Master, error) {
 	master := cfg.Master
 	var dir datadir.Dir
+	var err error
 	if cfg.DatabaseURL == "" || !cfg.HasMaster {
-		var err error
 		if dir, err = datadir.Open(cfg.DataDir); err != nil {
 			return nil, token.Master{}, err
 		}
 	}
 	if !cfg.HasMaster {
-		var err error
 		if master, err = dir.Master(log); err != nil {
 			return nil, token.Master{}, err
 		}
+	}
+	if master, err = master.With(cfg.Other); err != nil {
+		return nil, token.Master{}, fmt.Errorf("LATCHKEY_SECRET_OTHER: %w", err)
 	}
 	if cfg.DatabaseURL != "" {
 		db, err := store.OpenPostgres(ctx, cfg.DatabaseURL)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -52,12 +53,14 @@ var table = []struct {
 	{session.ErrRevoked, public{model.ErrorCodeUnauthenticated, "The session has ended.", "SESSION_ENDED"}},
 	{ErrGone, public{model.ErrorCodeUnauthenticated, "The account is gone.", "SESSION_ENDED"}},
 	{ErrForbidden, public{model.ErrorCodeForbidden, "Not allowed.", ""}},
+	{session.ErrDisabled, public{model.ErrorCodeForbidden, "This account is disabled.", "ACCOUNT_DISABLED"}},
 	{login.ErrDisabled, public{model.ErrorCodeForbidden, "This account is disabled.", "ACCOUNT_DISABLED"}},
 	{ErrReauthenticate, public{model.ErrorCodeReauthenticationRequired, "Log in again, then repeat.", ""}},
 	{login.ErrInvalidCredentials, public{model.ErrorCodeInvalidCredentials, "Email or password is wrong.", ""}},
 	{session.ErrEnded, public{model.ErrorCodeSessionEnded, "The session has ended. Sign in again.", ""}},
 	{user.ErrEmailTaken, public{model.ErrorCodeEmailTaken, "This email address is taken.", ""}},
 	{password.ErrOverloaded, public{model.ErrorCodeOverloaded, "The server is busy. Try again.", ""}},
+	{session.ErrNoRoom, public{model.ErrorCodeOverloaded, "The server is busy. Try again.", ""}},
 	{session.ErrUncertain, public{model.ErrorCodeOverloaded, "The server cannot tell at the moment. Try again.", ""}},
 	{context.DeadlineExceeded, public{model.ErrorCodeOverloaded, "This took too long. Try again.", ""}},
 }
@@ -69,9 +72,8 @@ const overloadedFor = 2 * time.Second
 const crossSite = "The browser sent no refresh cookie, because the page and this server are different sites. " +
 	"Use the same host name for both: localhost and 127.0.0.1 are two."
 
-// presenter turns any error into what a client may see. With reasons (in development) it adds
-// why a session ended.
-func presenter(log *slog.Logger, reasons bool) graphql.ErrorPresenterFunc {
+// presenter turns any error into what a client may see.
+func presenter(log *slog.Logger, cfg HandlerConfig) graphql.ErrorPresenterFunc {
 	return func(ctx context.Context, err error) *gqlerror.Error {
 		out := &gqlerror.Error{Extensions: map[string]any{}}
 		// Built anew: gqlgen writes path and locations into the error that it is given.
@@ -87,12 +89,12 @@ func presenter(log *slog.Logger, reasons bool) graphql.ErrorPresenterFunc {
 		// Only before execution; a resolver that makes a *gqlerror.Error of its own gets no
 		// further with it than with any other.
 		if located != nil && located.Err == nil && graphql.GetFieldContext(ctx) == nil {
-			refusal(out, located)
+			refusal(out, located, cfg.Introspection)
 		} else {
 			if located != nil && located.Err != nil {
 				err = located.Err
 			}
-			translate(ctx, log, reasons, out, err)
+			translate(ctx, log, cfg.Reasons, out, err)
 		}
 		reqctx.From(ctx).Note(codeOf(out))
 		return out
@@ -106,12 +108,11 @@ func codeOf(e *gqlerror.Error) string {
 
 func translate(ctx context.Context, log *slog.Logger, reasons bool, out *gqlerror.Error, err error) {
 	req := reqctx.From(ctx)
-	var limited *ratelimit.Error
+	var tooMany *ratelimit.Error
 	var mistakes *input.Error
 	switch {
-	case errors.As(err, &limited):
-		set(out, public{model.ErrorCodeRateLimited, "Too many attempts. Try again later.", ""})
-		out.Extensions["retryAfter"] = seconds(limited.RetryAfter)
+	case errors.As(err, &tooMany):
+		limited(out, tooMany.RetryAfter)
 		return
 	case errors.As(err, &mistakes):
 		set(out, public{model.ErrorCodeBadUserInput, "The input is not usable.", ""})
@@ -173,6 +174,11 @@ func explainEnd(out *gqlerror.Error, reason session.EndReason, isCrossSite, reas
 	}
 }
 
+func limited(out *gqlerror.Error, retryAfter time.Duration) {
+	set(out, public{model.ErrorCodeRateLimited, "Too many attempts. Try again later.", ""})
+	out.Extensions["retryAfter"] = seconds(retryAfter)
+}
+
 func internal(requestID string, out *gqlerror.Error) {
 	set(out, public{model.ErrorCodeInternal, "Something went wrong on our side.", ""})
 	out.Extensions["requestId"] = requestID
@@ -197,23 +203,30 @@ func fields(mistakes []input.Mistake) []map[string]string {
 }
 
 // refusal describes what gqlparser found wrong with a document or its variables. Its messages
-// quote the request, and a password may stand at the wrong place: only those that name nothing
-// but the schema's and the document's own identifiers pass.
-func refusal(out, found *gqlerror.Error) {
+// quote the request, and a password may stand at the wrong place: nothing of it comes
+// back but, where the schema is no secret either, the names that the document uses.
+func refusal(out, found *gqlerror.Error, names bool) {
 	code, _ := found.Extensions["code"].(string)
+	invalid := func(message string) { set(out, public{model.ErrorCodeGraphqlValidationFailed, message, ""}) }
 	switch {
+	case code == errcode.ParseFailed && strings.HasPrefix(found.Message, tokensExceeded):
+		set(out, public{model.ErrorCodeBadRequest, fmt.Sprintf("A document may have at most %d tokens.", tokenLimit), ""})
 	case code == errcode.ParseFailed:
 		set(out, public{model.ErrorCodeGraphqlParseFailed, "The document is not valid GraphQL.", ""})
-	case code == string(model.ErrorCodeBadRequest):
+	case code == string(model.ErrorCodeBadRequest), found.Rule == ruleLimits, found.Rule == ruleCredential:
 		set(out, public{model.ErrorCodeBadRequest, found.Message, ""})
-	case found.Rule == "" && len(found.Path) > 1: // "variable", its name in the document, and the way to the mistake
-		set(out, public{model.ErrorCodeGraphqlValidationFailed, fmt.Sprintf("The variable $%v does not fit its type.", found.Path[1]), ""})
+	case found.Rule == "" && len(found.Path) > 1 && names: // "variable", its name in the document, and the way to the mistake
+		invalid(fmt.Sprintf("The variable $%v does not fit its type.", found.Path[1]))
+	case found.Rule == "" && len(found.Path) > 1:
+		invalid("A variable does not fit its type.")
 	case found.Rule == "":
-		set(out, public{model.ErrorCodeGraphqlValidationFailed, "The operation or its variables do not fit the schema.", ""})
+		invalid("The operation or its variables do not fit the schema.")
 	case quotesValues(found.Rule):
-		set(out, public{model.ErrorCodeGraphqlValidationFailed, "A value does not fit its type.", ""})
+		invalid("A value does not fit its type.")
+	case names, found.Rule == ruleIntrospection:
+		invalid(found.Message)
 	default:
-		set(out, public{model.ErrorCodeGraphqlValidationFailed, found.Message, ""})
+		invalid("The document breaks a rule of GraphQL: " + strings.TrimSuffix(found.Rule, "WithoutSuggestions") + ".")
 	}
 }
 

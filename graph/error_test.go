@@ -41,6 +41,7 @@ func expected() map[string]expectation {
 		"ended":                      {session.ErrRevoked, "The session has ended.", unauthenticated("SESSION_ENDED")},
 		"the user was deleted":       {ErrGone, "The account is gone.", unauthenticated("SESSION_ENDED")},
 		"a role is missing":          {ErrForbidden, "Not allowed.", `{"code":"FORBIDDEN"}`},
+		"disabled while signing in":  {session.ErrDisabled, "This account is disabled.", `{"code":"FORBIDDEN","reason":"ACCOUNT_DISABLED"}`}, // R-92
 		"the account is disabled":    {login.ErrDisabled, "This account is disabled.", `{"code":"FORBIDDEN","reason":"ACCOUNT_DISABLED"}`},
 		"signed in too long ago":     {ErrReauthenticate, "Log in again, then repeat.", `{"code":"REAUTHENTICATION_REQUIRED"}`},
 		"a wrong password":           {login.ErrInvalidCredentials, "Email or password is wrong.", `{"code":"INVALID_CREDENTIALS"}`},
@@ -49,6 +50,7 @@ func expected() map[string]expectation {
 		"the address is taken": {user.ErrEmailTaken, "This email address is taken.",
 			`{"code":"EMAIL_TAKEN","fields":[{"code":"EMAIL_TAKEN","field":"email","message":"This email address is taken."}]}`},
 		"too many hashes":  {password.ErrOverloaded, "The server is busy. Try again.", overloaded},
+		"too many streams": {session.ErrNoRoom, "The server is busy. Try again.", overloaded},
 		"a stale view":     {session.ErrUncertain, "The server cannot tell at the moment. Try again.", overloaded}, // R-88
 		"too slow":         {context.DeadlineExceeded, "This took too long. Try again.", overloaded},
 		"limited":          {&ratelimit.Error{RetryAfter: 61*time.Second + 1, Bucket: canary}, "Too many attempts. Try again later.", `{"code":"RATE_LIMITED","retryAfter":62}`},
@@ -60,7 +62,7 @@ func expected() map[string]expectation {
 	}
 }
 
-func TestErrorTable(t *testing.T) { // R-79, R-110, wire.md
+func TestErrorTable(t *testing.T) { // R-79, R-110
 	for reason, want := range expected() {
 		for wrapping, err := range map[string]error{"as it is": want.err, "wrapped": fmt.Errorf("store: %s: %w", canary, want.err)} {
 			t.Run(reason+", "+wrapping, func(t *testing.T) {
@@ -197,7 +199,7 @@ func TestUnreadableArgumentsAreTheClientsMistake(t *testing.T) { // R-108
 	if code(t, r) != "GRAPHQL_VALIDATION_FAILED" || r.Errors[0].Message != "An argument does not fit its type." || f.logins.calls != 0 || f.log.Len() > 0 {
 		t.Errorf("%+v\n%s", r, &f.log)
 	}
-	present := presenter(slog.New(slog.NewTextHandler(&f.log, nil)), false)
+	present := presenter(slog.New(slog.NewTextHandler(&f.log, nil)), HandlerConfig{})
 	for reason, test := range map[string]struct {
 		err    error
 		args   map[string]any // nil: gqlgen could not read them

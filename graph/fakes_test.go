@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/99designs/gqlgen/graphql/executor"
 	"github.com/google/uuid"
 
 	"latchkey/internal/event"
@@ -30,9 +31,14 @@ const canary = "hunter2Canary"
 type fakeUsers struct {
 	err   error
 	panic any
+	hang  bool
 }
 
-func (f fakeUsers) UserByID(_ context.Context, id uuid.UUID) (user.User, error) {
+func (f fakeUsers) UserByID(ctx context.Context, id uuid.UUID) (user.User, error) {
+	if f.hang {
+		<-ctx.Done()
+		return user.User{}, ctx.Err()
+	}
 	if f.panic != nil {
 		panic(f.panic)
 	}
@@ -50,13 +56,34 @@ func (f *fakeLimiter) Reserve(context.Context, ...ratelimit.Charge) (*ratelimit.
 	return nil, &ratelimit.Error{RetryAfter: 1500 * time.Millisecond, Bucket: "login-account"}
 }
 
+// fakeDatabase has one session, which can be ended and is not listed by chance.
+type fakeDatabase struct {
+	session.Database
+	live []session.Session
+	err  error
+}
+
+func (f *fakeDatabase) EndSession(context.Context, uuid.UUID, session.EndReason) (bool, error) {
+	return true, f.err
+}
+
+func (f *fakeDatabase) EndOwnSession(_ context.Context, _, id uuid.UUID, _ session.EndReason, _ time.Duration) (bool, error) {
+	return id == ownSession || id == otherSession, f.err
+}
+
+func (f *fakeDatabase) LiveSessions(context.Context, uuid.UUID, time.Duration) ([]session.Session, error) {
+	return f.live, f.err
+}
+
 // fixture is NewHandler with fakes behind it.
 type fixture struct {
-	handler http.Handler
-	users   fakeUsers
-	logins  fakeLimiter
-	log     bytes.Buffer
-	req     *reqctx.Request // of the next call
+	handler  http.Handler
+	users    fakeUsers
+	logins   fakeLimiter
+	database fakeDatabase
+	sessions *session.Service
+	log      bytes.Buffer
+	req      *reqctx.Request // of the next call
 }
 
 func (f *fixture) UserByID(ctx context.Context, id uuid.UUID) (user.User, error) {
@@ -69,25 +96,34 @@ func newFixture(t testing.TB, cfg HandlerConfig) *fixture {
 	log := slog.New(slog.NewTextHandler(&f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	events := event.NewLog(slog.New(slog.DiscardHandler))
 	logins := login.New(nil, nil, &f.logins, nil, events, login.Config{Pseudonym: func(string) string { return "" }})
-	sessions := session.New(nil, session.Tokens{}, events, session.Config{})
+	f.sessions = session.New(&f.database, session.Tokens{}, &f.logins, events, session.Config{})
 	var err error
-	if f.handler, err = NewHandler(NewResolver(f, nil, logins, sessions), log, cfg); err != nil {
+	if f.handler, err = NewHandler(NewResolver(f, nil, logins, f.sessions), log, cfg); err != nil {
 		t.Fatal(err)
 	}
 	f.req = signedIn()
 	return f
 }
 
+func (f *fixture) executor() *executor.Executor { return f.handler.(*transport).exec }
+
+var (
+	ownSession   = uuid.MustParse("0190a5d6-7c1e-7000-8000-0000000000aa")
+	otherSession = uuid.MustParse("0190a5d6-7c1e-7000-8000-0000000000bb")
+)
+
 func signedIn(roles ...user.Role) *reqctx.Request {
 	return &reqctx.Request{ID: "request-1", Principal: session.Principal{
-		UserID: uuid.MustParse("7b9e2f4c-1111-4222-8333-944455556666"), Roles: roles, AuthTime: time.Now(),
+		UserID: uuid.MustParse("7b9e2f4c-1111-4222-8333-944455556666"), SessionID: ownSession,
+		Roles: roles, AuthTime: time.Now(), Until: time.Now().Add(10 * time.Minute),
 	}, Cookies: noCookies{}}
 }
 
 type noCookies struct{}
 
-func (noCookies) Set(token.Secret, time.Duration) {}
-func (noCookies) Clear()                          {}
+func (noCookies) Set(token.Secret, time.Duration)      {}
+func (noCookies) Clear()                               {}
+func (noCookies) Remember(token.Secret, time.Duration) {}
 
 // send makes a request. Headers are "Name: value" lines.
 func (f *fixture) send(method, target, body string, headers ...string) *httptest.ResponseRecorder {

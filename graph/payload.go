@@ -4,6 +4,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/google/uuid"
+
 	"latchkey/graph/model"
 	"latchkey/internal/reqctx"
 	"latchkey/internal/session"
@@ -48,6 +50,27 @@ func userRoles(roles []model.Role) []user.Role {
 	return out
 }
 
+func sessionModels(list []session.Session, current uuid.UUID, err error) ([]model.Session, error) {
+	if err != nil {
+		return nil, err
+	}
+	out := make([]model.Session, len(list))
+	for i, s := range list {
+		out[i] = model.Session{
+			ID: s.ID.String(), Current: s.ID == current,
+			CreatedAt: s.CreatedAt.UTC(), LastUsedAt: s.LastUsedAt.UTC(), ExpiresAt: s.ExpiresAt.UTC(),
+		}
+		if s.Client.Address.IsValid() {
+			address := s.Client.Address.String()
+			out[i].Address = &address
+		}
+		if s.Client.UserAgent != "" {
+			out[i].UserAgent = &s.Client.UserAgent
+		}
+	}
+	return out, nil
+}
+
 // authPayload packs a grant. The refresh token leaves in the cookie or in the body, never in
 // both.
 func authPayload(req *reqctx.Request, g session.Grant, delivery model.RefreshTokenDelivery, err error) (*model.AuthPayload, error) {
@@ -62,6 +85,9 @@ func authPayload(req *reqctx.Request, g session.Grant, delivery model.RefreshTok
 		out.RefreshToken = &refresh
 	case !g.Unchanged:
 		req.Cookies.Set(g.Refresh, g.RefreshTTL)
+	}
+	if delivery == model.RefreshTokenDeliveryCookie && !g.Device.Empty() {
+		req.Cookies.Remember(g.Device, token.DeviceTTL)
 	}
 	return out, err
 }

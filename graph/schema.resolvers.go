@@ -35,7 +35,7 @@ func (r *mutationResolver) Login(ctx context.Context, input model.LoginInput) (*
 func (r *mutationResolver) Refresh(ctx context.Context, refreshToken *string) (*model.AuthPayload, error) {
 	req := reqctx.From(ctx)
 	secret, delivery := presented(req, refreshToken)
-	g, err := r.sessions.Refresh(ctx, secret)
+	g, err := r.sessions.Refresh(ctx, secret, req.Client)
 	return authPayload(req, g, delivery, err)
 }
 
@@ -53,15 +53,37 @@ func (r *mutationResolver) RevokeAll(ctx context.Context) (int, error) {
 	return n, err
 }
 
+func (r *mutationResolver) RevokeSession(ctx context.Context, id string) (bool, error) {
+	req := reqctx.From(ctx)
+	ended, own, err := r.sessions.Revoke(ctx, req.Principal, id, req.Refresh)
+	if own {
+		signedOut(req, model.RefreshTokenDeliveryCookie, err)
+	}
+	return ended && err == nil, err
+}
+
 func (r *queryResolver) Me(ctx context.Context) (*model.User, error) {
 	return ownUser(r.users.UserByID(ctx, reqctx.From(ctx).Principal.UserID))
+}
+
+func (r *queryResolver) Sessions(ctx context.Context) ([]model.Session, error) {
+	me := reqctx.From(ctx).Principal
+	list, err := r.sessions.Sessions(ctx, me.UserID)
+	return sessionModels(list, me.SessionID, err)
+}
+
+func (r *subscriptionResolver) SessionEvents(ctx context.Context) (<-chan *model.SessionEvent, error) {
+	return sessionEvents(ctx)
 }
 
 func (r *Resolver) Mutation() MutationResolver { return &mutationResolver{r} }
 
 func (r *Resolver) Query() QueryResolver { return &queryResolver{r} }
 
+func (r *Resolver) Subscription() SubscriptionResolver { return &subscriptionResolver{r} }
+
 type (
-	mutationResolver struct{ *Resolver }
-	queryResolver    struct{ *Resolver }
+	mutationResolver     struct{ *Resolver }
+	queryResolver        struct{ *Resolver }
+	subscriptionResolver struct{ *Resolver }
 )

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -18,6 +20,7 @@ import (
 
 	"latchkey/graph/model"
 	"latchkey/internal/reqctx"
+	"latchkey/internal/session"
 )
 
 var errPanic = errors.New("graph: panic")
@@ -25,13 +28,21 @@ var errPanic = errors.New("graph: panic")
 const (
 	mediaJSON     = "application/json"
 	mediaResponse = "application/graphql-response+json"
+	mediaStream   = "text/event-stream"
 	// maxErrors bounds an answer: a document of mistakes is told the first few.
 	maxErrors = 20
+	// operationTimeout bounds a query or a mutation, from the first byte of its body on.
+	operationTimeout = 15 * time.Second
+
+	unwritable = `{"errors":[{"message":"The answer could not be written.","extensions":{"code":"INTERNAL"}}]}`
 )
 
 // transport speaks GraphQL over HTTP. gqlgen's own repeats a request that is not JSON in its
 // answer, password included, and misses some of the specification's SHOULDs.
-type transport struct{ exec *executor.Executor }
+type transport struct {
+	exec     *executor.Executor
+	sessions *session.Service
+}
 
 // refused is a request that is turned away before anything runs.
 type refused struct {
@@ -40,45 +51,72 @@ type refused struct {
 	allow   string // for 405
 }
 
+func (no *refused) answer(w http.ResponseWriter, r *http.Request) {
+	if no.allow != "" {
+		w.Header().Set("Allow", no.allow)
+	}
+	Refuse(w, r, no.status, no.message)
+}
+
 // ServeHTTP implements http.Handler.
 func (t *transport) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	media := negotiate(r.Header.Values("Accept"))
-	if media == "" {
+	deadline := time.Now().Add(operationTimeout)
+	media, streams := negotiate(r.Header.Values("Accept"))
+	if media == "" && !streams {
 		Refuse(w, r, http.StatusNotAcceptable, "Accept application/json or application/graphql-response+json.")
 		return
 	}
 	params, no := readParams(r)
 	if no != nil {
-		if no.allow != "" {
-			w.Header().Set("Allow", no.allow)
-		}
-		Refuse(w, r, no.status, no.message)
+		no.answer(w, r)
 		return
 	}
 	ctx := graphql.StartOperationTrace(r.Context())
 	op, errs := t.exec.CreateOperationContext(ctx, params)
 	if errs != nil {
-		resp := t.exec.DispatchError(graphql.WithOperationContext(ctx, op), errs)
-		// A document that cannot run is the client's fault; plain JSON says so in the body
-		// alone, because old clients drop the body of a 400 (GraphQL over HTTP, section 6.4).
-		status := http.StatusOK
-		if media == mediaResponse {
-			status = http.StatusBadRequest
-		}
-		writeRefusal(w, media, status, resp.Errors)
+		refuse(w, media, t.exec.DispatchError(graphql.WithOperationContext(ctx, op), errs))
 		return
 	}
-	switch {
-	case op.Operation.Operation == ast.Subscription:
-		Refuse(w, r, http.StatusMethodNotAllowed, "Subscriptions are not served here.")
-		return
-	case r.Method == http.MethodGet && op.Operation.Operation != ast.Query:
-		w.Header().Set("Allow", http.MethodPost)
-		Refuse(w, r, http.StatusMethodNotAllowed, "GET runs queries only. Send a mutation by POST.")
+	if no := mismatch(r.Method, op.Operation.Operation, media, streams); no != nil {
+		no.answer(w, r)
 		return
 	}
+	if op.Operation.Operation == ast.Subscription {
+		t.stream(w, r, op)
+		return
+	}
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
 	handle, ctx := t.exec.DispatchOperation(ctx, op)
 	write(w, media, http.StatusOK, handle(ctx))
+}
+
+// refuse answers a document that cannot run, which is the client's fault. Plain JSON says so in
+// the body alone, because old clients drop the body of a 400 (GraphQL over HTTP, section 6.4).
+func refuse(w http.ResponseWriter, media string, resp *graphql.Response) {
+	switch media {
+	case "": // it accepts nothing but a stream
+		s := newEventStream(w, func() {})
+		defer s.complete()
+		s.next(resp)
+	case mediaResponse:
+		writeRefusal(w, media, http.StatusBadRequest, resp.Errors)
+	default:
+		writeRefusal(w, media, http.StatusOK, resp.Errors)
+	}
+}
+
+// mismatch answers why an operation does not go with the way it was sent, or nil.
+func mismatch(method string, operation ast.Operation, media string, streams bool) *refused {
+	switch {
+	case method == http.MethodGet && operation != ast.Query:
+		return &refused{status: http.StatusMethodNotAllowed, message: "GET runs queries only. Send a " + string(operation) + " by POST.", allow: http.MethodPost}
+	case operation == ast.Subscription && !streams:
+		return &refused{status: http.StatusNotAcceptable, message: "A subscription is answered as server-sent events: send Accept: text/event-stream."}
+	case operation != ast.Subscription && media == "":
+		return &refused{status: http.StatusNotAcceptable, message: "Only subscriptions are answered as server-sent events: send Accept: application/json."}
+	}
+	return nil
 }
 
 func readParams(r *http.Request) (*graphql.RawParams, *refused) {
@@ -157,13 +195,14 @@ func params(fields map[string]json.RawMessage) (*graphql.RawParams, *refused) {
 	return out, nil
 }
 
-// negotiate picks the answer's media type: the client's favourite of the two, application/json
-// for one that does not say, "" if it takes neither.
-func negotiate(accept []string) string {
-	best, quality := "", 0.0
+// negotiate picks the media type of an answer in one piece: the client's favourite of the two,
+// application/json for one that does not say, "" if it takes neither; and it says whether the
+// client takes a stream, which wants to be asked for by name.
+func negotiate(accept []string) (best string, streams bool) {
+	quality := 0.0
 	all := strings.Join(accept, ",")
 	if strings.TrimSpace(all) == "" {
-		return mediaJSON
+		return mediaJSON, false
 	}
 	for item := range strings.SplitSeq(all, ",") {
 		media, attributes, err := mime.ParseMediaType(item)
@@ -180,6 +219,9 @@ func negotiate(accept []string) string {
 		case "*/*", "application/*":
 			media = mediaJSON
 		case mediaJSON, mediaResponse:
+		case mediaStream:
+			streams = streams || q > 0
+			continue
 		default:
 			continue
 		}
@@ -187,19 +229,32 @@ func negotiate(accept []string) string {
 			best, quality = media, q
 		}
 	}
-	return best
+	return best, streams
+}
+
+// mediaFor is the media type of a refusal, also to a client that takes none.
+func mediaFor(r *http.Request) string {
+	if media, _ := negotiate(r.Header.Values("Accept")); media != "" {
+		return media
+	}
+	return mediaJSON
 }
 
 // Refuse answers a request that was turned away before anything ran, always with a GraphQL
 // body. The message is for people and never repeats the request.
 func Refuse(w http.ResponseWriter, r *http.Request, status int, message string) {
-	media := negotiate(r.Header.Values("Accept"))
-	if media == "" {
-		media = mediaJSON
-	}
-	code := string(model.ErrorCodeBadRequest)
-	reqctx.From(r.Context()).Note(code)
-	writeRefusal(w, media, status, gqlerror.List{{Message: message, Extensions: map[string]any{"code": code}}})
+	out := &gqlerror.Error{Extensions: map[string]any{}}
+	set(out, public{model.ErrorCodeBadRequest, message, ""})
+	reqctx.From(r.Context()).Note(codeOf(out))
+	writeRefusal(w, mediaFor(r), status, gqlerror.List{out})
+}
+
+// RefuseLimited answers RATE_LIMITED before anything ran.
+func RefuseLimited(w http.ResponseWriter, r *http.Request, retryAfter time.Duration) {
+	out := &gqlerror.Error{Extensions: map[string]any{}}
+	limited(out, retryAfter)
+	reqctx.From(r.Context()).Note(codeOf(out))
+	writeRefusal(w, mediaFor(r), http.StatusTooManyRequests, gqlerror.List{out})
 }
 
 // RefuseInternal answers INTERNAL for a request whose handler panicked outside GraphQL.
@@ -211,10 +266,13 @@ func RefuseInternal(w http.ResponseWriter, r *http.Request) {
 
 // writeRefusal writes errors without a data entry: nothing was executed.
 func writeRefusal(w http.ResponseWriter, media string, status int, errs gqlerror.List) {
-	body, err := json.Marshal(struct {
-		Errors gqlerror.List `json:"errors"`
-	}{errs[:min(len(errs), maxErrors)]})
+	body, err := json.Marshal(requestError{errs[:min(len(errs), maxErrors)]})
 	send(w, media, status, errs, body, err)
+}
+
+// requestError is an answer of errors alone: a data entry would say that something ran.
+type requestError struct {
+	Errors gqlerror.List `json:"errors"`
 }
 
 func write(w http.ResponseWriter, media string, status int, resp *graphql.Response) {
@@ -228,7 +286,7 @@ func write(w http.ResponseWriter, media string, status int, resp *graphql.Respon
 
 func send(w http.ResponseWriter, media string, status int, errs gqlerror.List, body []byte, err error) {
 	if err != nil { // only a team's own scalar that writes no JSON
-		status, body = http.StatusInternalServerError, []byte(`{"errors":[{"message":"The answer could not be written.","extensions":{"code":"INTERNAL"}}]}`)
+		status, body = http.StatusInternalServerError, []byte(unwritable)
 	}
 	wait := 0
 	for _, e := range errs {

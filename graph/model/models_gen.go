@@ -29,6 +29,27 @@ type LoginInput struct {
 	Delivery RefreshTokenDelivery `json:"delivery"`
 }
 
+// A sign-in on one device, from log-in to log-out.
+type Session struct {
+	ID        string    `json:"id"`
+	CreatedAt time.Time `json:"createdAt"`
+	// The last sign-in or refresh: use of an access token is not counted.
+	LastUsedAt time.Time `json:"lastUsedAt"`
+	// When it is over at the latest; it ends earlier if it is not refreshed for long.
+	ExpiresAt time.Time `json:"expiresAt"`
+	// Where it was last renewed from.
+	Address *string `json:"address,omitempty"`
+	// What the browser or app last called itself.
+	UserAgent *string `json:"userAgent,omitempty"`
+	// Whether it is the one that asks.
+	Current bool `json:"current"`
+}
+
+// What happens to the session that listens.
+type SessionEvent struct {
+	Kind SessionEventKind `json:"kind"`
+}
+
 type SignUpInput struct {
 	Email    string                     `json:"email"`
 	Password string                     `json:"password"`
@@ -241,6 +262,61 @@ func (e *Role) UnmarshalJSON(b []byte) error {
 }
 
 func (e Role) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// Further kinds may come: ignore those that you do not know.
+type SessionEventKind string
+
+const (
+	// The session has ended, here or elsewhere: show the login form. Nothing follows.
+	SessionEventKindEnded SessionEventKind = "ENDED"
+)
+
+var AllSessionEventKind = []SessionEventKind{
+	SessionEventKindEnded,
+}
+
+func (e SessionEventKind) IsValid() bool {
+	switch e {
+	case SessionEventKindEnded:
+		return true
+	}
+	return false
+}
+
+func (e SessionEventKind) String() string {
+	return string(e)
+}
+
+func (e *SessionEventKind) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = SessionEventKind(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid SessionEventKind", str)
+	}
+	return nil
+}
+
+func (e SessionEventKind) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *SessionEventKind) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e SessionEventKind) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

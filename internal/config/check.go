@@ -65,15 +65,14 @@ func (c *checker) config() Config {
 		RefreshTTL:     c.duration("refresh-ttl", s.RefreshTTL, time.Second, maxRefreshTTL),
 		Algorithm:      token.Algorithm(c.choice("signing-algorithm", s.SigningAlgorithm, string(token.ES256), string(token.EdDSA))),
 
-		LimitLoginAddress:  c.rate("limit-login-address", s.LimitLoginAddress),
-		LimitLoginAccount:  c.rate("limit-login-account", s.LimitLoginAccount),
-		LimitSignupAddress: c.rate("limit-signup-address", s.LimitSignupAddress),
+		Limits: c.limits(),
 
 		LogJSON: c.choice("log-format", s.LogFormat, "text", "json") == "json",
 	}
 	c.checkAddresses(&cfg)
 	c.checkStores(&cfg)
 	c.checkPasswords(&cfg)
+	c.checkSessions(&cfg)
 	switch c.choice("ide", s.IDE, "auto", "on", "off") {
 	case "auto":
 		cfg.IDE = cfg.Development
@@ -88,6 +87,9 @@ func (c *checker) config() Config {
 	}
 	if !cfg.Development && (cfg.IDE || cfg.Introspection) {
 		cfg.Warnings = append(cfg.Warnings, "the IDE or introspection is switched on outside development: the schema is public")
+	}
+	if cfg.Replicas = c.integer("replicas", s.Replicas); cfg.Replicas == 0 {
+		c.wrong("replicas", "is not at least 1")
 	}
 	if err := cfg.LogLevel.UnmarshalText([]byte(s.LogLevel)); err != nil {
 		c.wrong("log-level", "%q is not debug, info, warn or error", s.LogLevel)
@@ -262,27 +264,37 @@ func verifiesFully(pg *pgconn.Config) bool {
 
 func (c *checker) checkSecret(cfg *Config) {
 	s := c.settings
-	flag, text := "secret", s.Secret
-	switch {
-	case s.Secret != "" && s.SecretFile != "":
-		c.wrong("secret-file", "set it or LATCHKEY_SECRET, not both")
-		return
-	case s.SecretFile != "":
-		content, err := os.ReadFile(s.SecretFile)
-		if err != nil {
-			c.wrong("secret-file", "cannot be read: %v", err)
-			return
+	cfg.Master, cfg.HasMaster = c.master("secret", s.Secret, s.SecretFile)
+	cfg.Other, cfg.HasOther = c.master("secret-other", s.SecretOther, s.SecretOtherFile)
+	if cfg.HasMaster && cfg.HasOther {
+		if _, err := cfg.Master.With(cfg.Other); err != nil {
+			c.wrong("secret-other", "is the same as the master secret: give the one that it replaces, or none")
 		}
-		flag, text = "secret-file", string(content)
-	case s.Secret == "":
-		return
+	}
+}
+
+// master reads a secret from the setting of a flag or from the file that another names.
+func (c *checker) master(flag, text, file string) (token.Master, bool) {
+	switch {
+	case text != "" && file != "":
+		c.wrong(flag+"-file", "set it or %s, not both", variable(flag))
+		return token.Master{}, false
+	case file != "":
+		content, err := os.ReadFile(file)
+		if err != nil {
+			c.wrong(flag+"-file", "cannot be read: %v", err)
+			return token.Master{}, false
+		}
+		flag, text = flag+"-file", string(content)
+	case text == "":
+		return token.Master{}, false
 	}
 	master, err := token.ParseMaster(text)
 	if err != nil {
 		c.wrong(flag, "%s", strings.TrimPrefix(err.Error(), token.ErrWeakMaster.Error()+": "))
-		return
+		return token.Master{}, false
 	}
-	cfg.Master, cfg.HasMaster = master, true
+	return master, true
 }
 
 func (c *checker) checkPasswords(cfg *Config) {
@@ -304,6 +316,13 @@ func (c *checker) checkPasswords(cfg *Config) {
 	}
 }
 
+func (c *checker) checkSessions(cfg *Config) {
+	cfg.MaxSessions = c.integer("max-sessions", c.settings.MaxSessions)
+	if cfg.MaxSessions == 0 || cfg.MaxSessions > 1000 {
+		c.wrong("max-sessions", "%d is not between 1 and 1000", cfg.MaxSessions)
+	}
+}
+
 func (c *checker) duration(flag, text string, least, most time.Duration) time.Duration {
 	d, err := time.ParseDuration(text)
 	switch {
@@ -313,6 +332,26 @@ func (c *checker) duration(flag, text string, least, most time.Duration) time.Du
 		c.wrong(flag, "%v is not between %v and %v", d, least, most)
 	}
 	return d
+}
+
+func (c *checker) limits() ratelimit.Limits {
+	s := c.settings
+	out := ratelimit.Limits{}
+	for bucket, text := range map[string]string{
+		ratelimit.Requests:       s.LimitRequests,
+		ratelimit.LoginAddress:   s.LimitLoginAddress,
+		ratelimit.LoginNetwork:   s.LimitLoginNetwork,
+		ratelimit.LoginSpray:     s.LimitLoginSpray,
+		ratelimit.LoginAccount:   s.LimitLoginAccount,
+		ratelimit.LoginStreak:    s.LimitLoginStreak,
+		ratelimit.LoginDevice:    s.LimitLoginDevice,
+		ratelimit.SignupAddress:  s.LimitSignupAddress,
+		ratelimit.RefreshSession: s.LimitRefreshSession,
+		ratelimit.RefreshInvalid: s.LimitRefreshInvalid,
+	} {
+		out[bucket] = c.rate("limit-"+bucket, text)
+	}
+	return out
 }
 
 func (c *checker) rate(flag, text string) ratelimit.Rate {

@@ -26,7 +26,9 @@ type Config struct {
 	DatabaseURL    string // empty: SQLite in DataDir
 	RedisURL       string // empty: none
 	Master         token.Master
-	HasMaster      bool // false: read or make it in DataDir
+	HasMaster      bool         // false: read or make it in DataDir
+	Other          token.Master // for Master.With; the zero Master: none
+	HasOther       bool
 	Development    bool // plain http on loopback
 	AllowedOrigins []string
 	TrustedProxies []netip.Prefix
@@ -36,12 +38,12 @@ type Config struct {
 	RefreshGrace   time.Duration
 	RefreshIdleTTL time.Duration
 	RefreshTTL     time.Duration
+	MaxSessions    int    // living ones of a user
 	Audience       string // empty: the public URL
 	Algorithm      token.Algorithm
 
-	LimitLoginAddress  ratelimit.Rate
-	LimitLoginAccount  ratelimit.Rate
-	LimitSignupAddress ratelimit.Rate
+	Limits   ratelimit.Limits // of every bucket
+	Replicas int              // at least 1
 
 	Argon2   password.Config
 	Password password.Policy
@@ -56,9 +58,10 @@ type Config struct {
 // Command is what the program was asked to do.
 type Command struct {
 	Name  string // "serve", "migrate up", "user create" …
-	Email string // user create
+	Email string // user create, user disable, user enable
 	Label string // user create: the display name
 	Roles []user.Role
+	KeyID string // keys remove: how it begins
 }
 
 // ErrDone: kong has answered already (--help).
@@ -83,10 +86,21 @@ type commandLine struct {
 			Name  string   `placeholder:"TEXT" help:"Display name."`
 			Role  []string `placeholder:"USER|ADMIN" help:"Roles. Default: USER."`
 		} `cmd:"" help:"Create an account. The password is read from standard input."`
-		List struct{} `cmd:"" help:"List accounts."`
-	} `cmd:"" help:"Create and list accounts."`
+		List    struct{} `cmd:"" help:"List accounts."`
+		Disable struct {
+			Email string `arg:"" help:"Email address."`
+		} `cmd:"" help:"Keep an account from signing in, and end its sessions."`
+		Enable struct {
+			Email string `arg:"" help:"Email address."`
+		} `cmd:"" help:"Let a disabled account sign in again."`
+	} `cmd:"" help:"Create, list and disable accounts."`
 	Keys struct {
+		List   struct{} `cmd:"" help:"List signing keys, their states, and the master secret each needs."`
 		Rotate struct{} `cmd:"" help:"Publish a new signing key, which is used after ten minutes."`
+		Remove struct {
+			KID string `arg:"" help:"The key's id, or how it begins (at least 8 characters)."`
+		} `cmd:"" help:"In an emergency: delete a signing key, and with it all its tokens."`
+		Reseal struct{} `cmd:"" help:"Encrypt under the master secret what is encrypted under LATCHKEY_SECRET_OTHER."`
 	} `cmd:"" help:"Manage signing keys."`
 	Version struct{} `cmd:"" help:"Print the version."`
 
@@ -136,16 +150,22 @@ func Parse(args, environ []string, stdout, stderr io.Writer) (Config, Command, e
 		return Config{}, Command{}, ErrDone
 	}
 	if err != nil {
-		return Config{}, Command{}, errors.New(shown(err.Error()))
+		return Config{}, Command{}, errors.New(shown(withoutArgument(err.Error())))
 	}
-	command := Command{Name: strings.TrimSuffix(parsed.Command(), " <email>")}
+	name, _, _ := strings.Cut(parsed.Command(), " <") // without arguments
+	command := Command{Name: name, KeyID: cli.Keys.Remove.KID}
 	if command.Name == "version" {
 		return Config{}, command, nil
 	}
 	c := checker{settings: cli.settings}
 	cfg := c.config()
 	cfg.Warnings = append(cfg.Warnings, unknown(env)...)
-	if command.Name == "user create" {
+	switch command.Name {
+	case "user disable":
+		command.Email = cli.User.Disable.Email
+	case "user enable":
+		command.Email = cli.User.Enable.Email
+	case "user create":
 		command.Email, command.Label = cli.User.Create.Email, cli.User.Create.Name
 		for _, name := range cli.User.Create.Role {
 			role, err := user.ParseRole(name)
@@ -159,6 +179,19 @@ func Parse(args, environ []string, stdout, stderr io.Writer) (Config, Command, e
 		return Config{}, command, c.mistakes
 	}
 	return cfg, command, nil
+}
+
+// withoutArgument leaves out a word too many: it may be the password of user create (R-116).
+func withoutArgument(text string) string {
+	head, argument, found := strings.Cut(text, "unexpected argument ")
+	if !found {
+		return text
+	}
+	hint := ""
+	if at := strings.LastIndex(argument, ", did you mean "); at >= 0 {
+		hint = argument[at:]
+	}
+	return head + "unexpected argument" + hint
 }
 
 func isSetting(flag string) bool {

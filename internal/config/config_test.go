@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/internal/ratelimit"
 	"latchkey/internal/token"
 	"latchkey/internal/user"
 )
@@ -66,6 +67,8 @@ func TestWithoutAnySettingThereIsDevelopment(t *testing.T) { // R-99: on loopbac
 		t.Errorf("lifetimes: %+v", cfg) // R-50, R-68, R-76
 	case cfg.Algorithm != token.ES256 || cfg.SameSiteNone || cfg.TrustedProxies != nil || cfg.HasMaster || cfg.LogLevel != slog.LevelInfo:
 		t.Errorf("%+v", cfg) // R-36, R-44, R-105
+	case cfg.MaxSessions != 50:
+		t.Errorf("%d sessions", cfg.MaxSessions) // R-94
 	case cfg.Argon2.MemoryKiB != 19456 || cfg.Argon2.Time != 2 || len(cfg.Warnings) != 0:
 		t.Errorf("%+v", cfg) // R-08
 	}
@@ -78,44 +81,47 @@ func TestWithoutAnySettingThereIsDevelopment(t *testing.T) { // R-99: on loopbac
 func badSettings() map[string]struct{ environ, told string } {
 	remote := "LATCHKEY_SECRET=" + goodSecret + "\n" + production + "\nLATCHKEY_DATABASE_URL=postgres://u:" + canary + "@db.example.com/x"
 	return map[string]struct{ environ, told string }{
-		"R-99: open to the network without a public URL": {"LATCHKEY_ADDR=0.0.0.0:8080", "PUBLIC_URL"},
-		"R-99: all interfaces, by leaving the host out":  {"LATCHKEY_ADDR=:8080", "PUBLIC_URL"},
-		"R-99: plain http for others":                    {"LATCHKEY_PUBLIC_URL=http://auth.example.com", "PUBLIC_URL"},
-		"R-99: a name that begins like loopback":         {"LATCHKEY_PUBLIC_URL=http://localhost.evil.io", "PUBLIC_URL"},
-		"R-99: loopback in name, open in fact":           {"LATCHKEY_PUBLIC_URL=http://localhost:8080\nLATCHKEY_ADDR=0.0.0.0:8080", "ADDR"},
-		"R-118: a public URL with a path":                {"LATCHKEY_PUBLIC_URL=https://example.com/auth", "PUBLIC_URL"},
-		"R-118: a public URL of another kind":            {"LATCHKEY_PUBLIC_URL=ftp://example.com", "PUBLIC_URL"},
-		"R-118: a public URL without a scheme":           {"LATCHKEY_PUBLIC_URL=auth.example.com", "PUBLIC_URL"},
-		"R-118: a public URL with a user":                {"LATCHKEY_PUBLIC_URL=https://u:" + canary + "@example.com", "PUBLIC_URL"},
-		"R-118: a public URL that cannot be read":        {"LATCHKEY_PUBLIC_URL=https://u:" + canary + "@exa mple.com:x", "PUBLIC_URL"},
-		"R-118: every origin":                            {production + "\nLATCHKEY_ALLOWED_ORIGINS=*", "ALLOWED_ORIGINS"},
-		"R-103: every subdomain":                         {production + "\nLATCHKEY_ALLOWED_ORIGINS=https://*.example.com", "ALLOWED_ORIGINS"},
-		"R-102: the null origin":                         {production + "\nLATCHKEY_ALLOWED_ORIGINS=null", "ALLOWED_ORIGINS"},
-		"R-118: an origin over plain http":               {production + "\nLATCHKEY_ALLOWED_ORIGINS=http://app.example.com", "ALLOWED_ORIGINS"},
-		"R-102: an origin with a path":                   {production + "\nLATCHKEY_ALLOWED_ORIGINS=https://app.example.com/x", "ALLOWED_ORIGINS"},
-		"R-102: an origin with a user":                   {production + "\nLATCHKEY_ALLOWED_ORIGINS=https://u:" + canary + "@app.example.com", "ALLOWED_ORIGINS"},
-		"R-102: a comma too many":                        {production + "\nLATCHKEY_ALLOWED_ORIGINS=https://app.example.com,", "ALLOWED_ORIGINS"},
-		"R-36: a proxy by name":                          {"LATCHKEY_TRUSTED_PROXIES=proxy.internal", "TRUSTED_PROXIES"},
-		"R-36: a network that is none":                   {"LATCHKEY_TRUSTED_PROXIES=10.0.0.0/33", "TRUSTED_PROXIES"},
-		"R-105: cross-site cookies without https":        {"LATCHKEY_COOKIE_SAME_SITE=none", "COOKIE_SAME_SITE"},
-		"R-105: there is no lax":                         {"LATCHKEY_COOKIE_SAME_SITE=lax", "COOKIE_SAME_SITE"},
-		"R-50: access tokens live too long":              {"LATCHKEY_ACCESS_TTL=15m1s", "ACCESS_TTL"},
-		"R-50: access tokens do not live":                {"LATCHKEY_ACCESS_TTL=0s", "ACCESS_TTL"},
-		"a number is no duration":                        {"LATCHKEY_ACCESS_TTL=600", "ACCESS_TTL"},
-		"R-68: a grace of more than a minute":            {"LATCHKEY_REFRESH_GRACE=61s", "REFRESH_GRACE"},
-		"R-68: a negative grace":                         {"LATCHKEY_REFRESH_GRACE=-1s", "REFRESH_GRACE"},
-		"R-76: sessions that cannot be used":             {"LATCHKEY_REFRESH_IDLE_TTL=0s", "REFRESH_IDLE_TTL"},
-		"R-96: longer than browsers keep a cookie":       {"LATCHKEY_REFRESH_TTL=9601h", "REFRESH_TTL"},
+		"R-99: open to the network without a public URL":    {"LATCHKEY_ADDR=0.0.0.0:8080", "PUBLIC_URL"},
+		"R-99: all interfaces, by leaving the host out":     {"LATCHKEY_ADDR=:8080", "PUBLIC_URL"},
+		"R-99: plain http for others":                       {"LATCHKEY_PUBLIC_URL=http://auth.example.com", "PUBLIC_URL"},
+		"R-99: a name that begins like loopback":            {"LATCHKEY_PUBLIC_URL=http://localhost.evil.io", "PUBLIC_URL"},
+		"R-99: loopback in name, open in fact":              {"LATCHKEY_PUBLIC_URL=http://localhost:8080\nLATCHKEY_ADDR=0.0.0.0:8080", "ADDR"},
+		"R-118: a public URL with a path":                   {"LATCHKEY_PUBLIC_URL=https://example.com/auth", "PUBLIC_URL"},
+		"R-118: a public URL of another kind":               {"LATCHKEY_PUBLIC_URL=ftp://example.com", "PUBLIC_URL"},
+		"R-118: a public URL without a scheme":              {"LATCHKEY_PUBLIC_URL=auth.example.com", "PUBLIC_URL"},
+		"R-118: a public URL with a user":                   {"LATCHKEY_PUBLIC_URL=https://u:" + canary + "@example.com", "PUBLIC_URL"},
+		"R-118: a public URL that cannot be read":           {"LATCHKEY_PUBLIC_URL=https://u:" + canary + "@exa mple.com:x", "PUBLIC_URL"},
+		"R-118: every origin":                               {production + "\nLATCHKEY_ALLOWED_ORIGINS=*", "ALLOWED_ORIGINS"},
+		"R-103: every subdomain":                            {production + "\nLATCHKEY_ALLOWED_ORIGINS=https://*.example.com", "ALLOWED_ORIGINS"},
+		"R-102: the null origin":                            {production + "\nLATCHKEY_ALLOWED_ORIGINS=null", "ALLOWED_ORIGINS"},
+		"R-118: an origin over plain http":                  {production + "\nLATCHKEY_ALLOWED_ORIGINS=http://app.example.com", "ALLOWED_ORIGINS"},
+		"R-102: an origin with a path":                      {production + "\nLATCHKEY_ALLOWED_ORIGINS=https://app.example.com/x", "ALLOWED_ORIGINS"},
+		"R-102: an origin with a user":                      {production + "\nLATCHKEY_ALLOWED_ORIGINS=https://u:" + canary + "@app.example.com", "ALLOWED_ORIGINS"},
+		"R-102: a comma too many":                           {production + "\nLATCHKEY_ALLOWED_ORIGINS=https://app.example.com,", "ALLOWED_ORIGINS"},
+		"R-36: a proxy by name":                             {"LATCHKEY_TRUSTED_PROXIES=proxy.internal", "TRUSTED_PROXIES"},
+		"R-36: a network that is none":                      {"LATCHKEY_TRUSTED_PROXIES=10.0.0.0/33", "TRUSTED_PROXIES"},
+		"R-105: cross-site cookies without https":           {"LATCHKEY_COOKIE_SAME_SITE=none", "COOKIE_SAME_SITE"},
+		"R-105: there is no lax":                            {"LATCHKEY_COOKIE_SAME_SITE=lax", "COOKIE_SAME_SITE"},
+		"R-50: access tokens live too long":                 {"LATCHKEY_ACCESS_TTL=15m1s", "ACCESS_TTL"},
+		"R-50: access tokens do not live":                   {"LATCHKEY_ACCESS_TTL=0s", "ACCESS_TTL"},
+		"a number is no duration":                           {"LATCHKEY_ACCESS_TTL=600", "ACCESS_TTL"},
+		"R-68: a grace of more than a minute":               {"LATCHKEY_REFRESH_GRACE=61s", "REFRESH_GRACE"},
+		"R-68: a negative grace":                            {"LATCHKEY_REFRESH_GRACE=-1s", "REFRESH_GRACE"},
+		"R-76: sessions that cannot be used":                {"LATCHKEY_REFRESH_IDLE_TTL=0s", "REFRESH_IDLE_TTL"},
+		"R-96: longer than browsers keep a cookie":          {"LATCHKEY_REFRESH_TTL=9601h", "REFRESH_TTL"},
+		"R-94: no session at all":                           {"LATCHKEY_MAX_SESSIONS=0", "MAX_SESSIONS"},
+		"R-94: more sessions than a person has devices":     {"LATCHKEY_MAX_SESSIONS=1001", "MAX_SESSIONS"},
+		"R-94: a negative number of sessions":               {"LATCHKEY_MAX_SESSIONS=-1", "MAX_SESSIONS"},
 		"R-44: RSA":                                         {"LATCHKEY_SIGNING_ALGORITHM=RS256", "SIGNING_ALGORITHM"},
 		"R-44: none":                                        {"LATCHKEY_SIGNING_ALGORITHM=none", "SIGNING_ALGORITHM"},
-		"R-29: no limit is no limit":                        {"LATCHKEY_LIMIT_LOGIN_ACCOUNT=0/15m", "LIMIT_LOGIN_ACCOUNT"},
-		"R-29: a limit for nothing":                         {"LATCHKEY_LIMIT_LOGIN_ADDRESS=20", "LIMIT_LOGIN_ADDRESS"},
-		"R-29: a limit that never ends":                     {"LATCHKEY_LIMIT_SIGNUP_ADDRESS=5/10000h", "LIMIT_SIGNUP_ADDRESS"},
+		"no limit is no limit":                              {"LATCHKEY_LIMIT_LOGIN_ACCOUNT=0/15m", "LIMIT_LOGIN_ACCOUNT"},
+		"a limit for nothing":                               {"LATCHKEY_LIMIT_LOGIN_ADDRESS=20", "LIMIT_LOGIN_ADDRESS"},
+		"a limit that never ends":                           {"LATCHKEY_LIMIT_SIGNUP_ADDRESS=5/10000h", "LIMIT_SIGNUP_ADDRESS"},
 		"R-08: hashes below the floor":                      {"LATCHKEY_ARGON2_MEMORY_KIB=1024", "ARGON2_MEMORY_KIB"},
 		"R-08: one pass is too few for this memory":         {"LATCHKEY_ARGON2_TIME=1", "ARGON2_MEMORY_KIB"},
 		"R-08: no memory":                                   {"LATCHKEY_ARGON2_MEMORY_KIB=-1", "ARGON2_MEMORY_KIB"},
 		"R-08: more memory than can be said":                {"LATCHKEY_ARGON2_MEMORY_KIB=99999999999", "ARGON2_MEMORY_KIB"},
-		"R-11: a broken number":                             {"LATCHKEY_ARGON2_CONCURRENCY=two", "ARGON2_CONCURRENCY"},
+		"a broken number":                                   {"LATCHKEY_ARGON2_CONCURRENCY=two", "ARGON2_CONCURRENCY"},
 		"R-01: a minimum of seven":                          {"LATCHKEY_PASSWORD_MIN_LENGTH=7", "PASSWORD_MIN_LENGTH"},
 		"R-02: a minimum that keeps long passwords out":     {"LATCHKEY_PASSWORD_MIN_LENGTH=65", "PASSWORD_MIN_LENGTH"},
 		"R-58: a short secret":                              {"LATCHKEY_SECRET=" + canary, "SECRET"},
@@ -123,7 +129,11 @@ func badSettings() map[string]struct{ environ, told string } {
 		"R-58: zeros":                                       {"LATCHKEY_SECRET=" + strings.Repeat("A", 43) + "=", "SECRET"},
 		"R-58: a secret that is not base64":                 {"LATCHKEY_SECRET=" + strings.Repeat(canary+"!", 4), "SECRET"},
 		"R-58: a file that is not there":                    {"LATCHKEY_SECRET_FILE=/nowhere/secret", "SECRET_FILE"},
-		"R-61: two secrets":                                 {"LATCHKEY_SECRET=" + goodSecret + "\nLATCHKEY_SECRET_FILE=/nowhere", "SECRET_FILE"},
+		"two secrets":                                       {"LATCHKEY_SECRET=" + goodSecret + "\nLATCHKEY_SECRET_FILE=/nowhere", "SECRET_FILE"},
+		"R-61: the same secret twice":                       {"LATCHKEY_SECRET=" + goodSecret + "\nLATCHKEY_SECRET_OTHER=" + strings.TrimSuffix(goodSecret, "="), "SECRET_OTHER"},
+		"two other secrets":                                 {"LATCHKEY_SECRET_OTHER=" + goodSecret + "\nLATCHKEY_SECRET_OTHER_FILE=/nowhere", "SECRET_OTHER_FILE"},
+		"R-58: a short other secret":                        {"LATCHKEY_SECRET_OTHER=" + canary, "SECRET_OTHER"},
+		"R-58: an other file that is not there":             {"LATCHKEY_SECRET_OTHER_FILE=/nowhere/secret", "SECRET_OTHER_FILE"},
 		"replicas with a secret each":                       {production + "\nLATCHKEY_DATABASE_URL=postgres://u:" + canary + "@localhost/x", "SECRET"},
 		"R-118: a remote database without TLS":              {remote + "?sslmode=disable", "DATABASE_URL"},
 		"R-118: TLS if the other side likes":                {remote, "DATABASE_URL"},
@@ -138,8 +148,8 @@ func badSettings() map[string]struct{ environ, told string } {
 		"a Redis URL that cannot be read":                   {"LATCHKEY_REDIS_URL=redis://u:" + canary + "@h:port", "REDIS_URL"},
 		"an address without a port":                         {"LATCHKEY_ADDR=127.0.0.1", "ADDR"},
 		"a port that is none":                               {"LATCHKEY_ADDR=127.0.0.1:65536", "ADDR"},
-		"R-107: neither on nor off":                         {"LATCHKEY_IDE=yes", "IDE"},
-		"R-107: neither on nor off, for the schema":         {"LATCHKEY_INTROSPECTION=true", "INTROSPECTION"},
+		"neither on nor off":                                {"LATCHKEY_IDE=yes", "IDE"},
+		"neither on nor off, for the schema":                {"LATCHKEY_INTROSPECTION=true", "INTROSPECTION"},
 		"a log in another form":                             {"LATCHKEY_LOG_FORMAT=xml", "LOG_FORMAT"},
 		"a log of another level":                            {"LATCHKEY_LOG_LEVEL=chatty", "LOG_LEVEL"},
 	}
@@ -210,18 +220,22 @@ func TestUnknownVariablesAreTold(t *testing.T) {
 
 func TestCommandLineThatCannotBeUnderstood(t *testing.T) { // R-116: a value under a misspelt flag is not repeated
 	for _, args := range [][]string{
-		{"--no-such-flag=" + canary}, {"--secrett=" + canary}, {"--secret"}, {"word"}, {"serve", "word"}, {"user"}, {"user", "create"}, {"migrate", "sideways"},
+		{"--no-such-flag=" + canary}, {"--secrett=" + canary}, {"--secret"}, {"word"}, {"serve", "word"}, {"user"}, {"user", "create"}, {"user", "create", "a@example.com", canary}, {"user", "create", "a@example.com", "two words, " + canary}, {"migrate", "sideways"}, {"keys", "remove"},
 	} {
 		if _, _, out, err := parse(t, args); err == nil || strings.Contains(fmt.Sprint(err, out), canary) {
 			t.Errorf("%q: %v", args, err)
 		}
+	}
+	if _, _, _, err := parse(t, []string{"serv"}); err == nil || !strings.HasPrefix(err.Error(), "unexpected argument, did you mean ") {
+		t.Errorf("a slip of the pen: %v", err)
 	}
 }
 
 func TestCommands(t *testing.T) {
 	for line, want := range map[string]string{
 		"": "serve", "serve": "serve", "migrate up": "migrate up", "migrate down": "migrate down", "migrate status": "migrate status",
-		"user list": "user list", "keys rotate": "keys rotate", "version": "version", "user create a@example.com": "user create",
+		"user list": "user list", "keys rotate": "keys rotate", "keys list": "keys list", "keys reseal": "keys reseal", "keys remove abcdefgh": "keys remove", "version": "version", "user create a@example.com": "user create",
+		"user disable a@example.com": "user disable", "user enable a@example.com": "user enable",
 	} {
 		if _, command, _, err := parse(t, strings.Fields(line)); err != nil || command.Name != want {
 			t.Errorf("%q: %q, %v", line, command.Name, err)
@@ -229,6 +243,9 @@ func TestCommands(t *testing.T) {
 	}
 	_, command, _, err := parse(t, []string{"user", "create", "a@example.com", "--name", "Ada", "--role", "ADMIN", "--role", "USER"})
 	if err != nil || command.Email != "a@example.com" || command.Label != "Ada" || !slices.Equal(command.Roles, []user.Role{user.RoleAdmin, user.RoleUser}) {
+		t.Errorf("%+v, %v", command, err)
+	}
+	if _, command, _, err := parse(t, []string{"keys", "remove", "abcdefgh"}, "LATCHKEY_KID=other"); err != nil || command.KeyID != "abcdefgh" {
 		t.Errorf("%+v, %v", command, err)
 	}
 	_, command, _, err = parse(t, []string{"user", "create", "a@example.com"}, "LATCHKEY_ROLE=ADMIN", "LATCHKEY_NAME=Eve")
@@ -267,6 +284,10 @@ func TestSecretFile(t *testing.T) { // R-58
 	if !file.HasMaster || file.Master.Derive(token.PurposeLimitKey) != variable.Master.Derive(token.PurposeLimitKey) {
 		t.Error("the file's secret is another")
 	}
+	other := mustParse(t, nil, "LATCHKEY_SECRET_OTHER_FILE="+path)
+	if !other.HasOther || other.HasMaster || other.Other.Derive(token.PurposeLimitKey) != file.Master.Derive(token.PurposeLimitKey) {
+		t.Error("the other file's secret is another")
+	}
 	if err := os.WriteFile(path, []byte(canary), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -283,5 +304,22 @@ func TestTrustedProxies(t *testing.T) { // R-36
 	}
 	if !slices.Equal(cfg.TrustedProxies, want) {
 		t.Errorf("%v", cfg.TrustedProxies)
+	}
+}
+
+// R-25: every bucket has a setting, and a rate.
+func TestEveryBucketHasASetting(t *testing.T) {
+	cfg := mustParse(t, nil)
+	for _, p := range ratelimit.Policies() {
+		if !isSetting("limit-"+p.Bucket) || cfg.Limits[p.Bucket].Limit < 1 {
+			t.Errorf("%s: %v", p.Bucket, cfg.Limits[p.Bucket])
+		}
+		changed := mustParse(t, nil, variable("limit-"+p.Bucket)+"=7/77s")
+		if want := (ratelimit.Rate{Limit: 7, Period: 77 * time.Second}); changed.Limits[p.Bucket] != want {
+			t.Errorf("%s: %v", p.Bucket, changed.Limits[p.Bucket])
+		}
+	}
+	if len(cfg.Limits) != len(ratelimit.Policies()) {
+		t.Errorf("%d limits", len(cfg.Limits))
 	}
 }

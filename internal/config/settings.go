@@ -15,10 +15,13 @@ type settings struct {
 	DataDir   string `default:"latchkey-data" placeholder:"DIR" help:"Directory of the SQLite database and of the generated master secret."`
 
 	DatabaseURL string `placeholder:"URL" help:"Postgres, as postgres://user:password@host/name?sslmode=verify-full. Default: SQLite in the data directory."`
-	RedisURL    string `placeholder:"URL" help:"Redis that replicas share their rate limits in, as redis://host:6379/0. Default: each process counts for itself."`
+	RedisURL    string `placeholder:"URL" help:"Redis that replicas share their rate limits in, as redis://host:6379/0. Default: Postgres for the limits of accounts, each process for itself for the others."`
 
 	Secret     string `placeholder:"BASE64" help:"Master secret, at least 32 random bytes: openssl rand -base64 32. Prefer the environment or a file: everybody on the machine can see flags. Default: generated in the data directory."`
 	SecretFile string `placeholder:"FILE" help:"File with the master secret."`
+
+	SecretOther     string `placeholder:"BASE64" help:"A second master secret, which is read but never used for anything new, while one replaces the other."`
+	SecretOtherFile string `placeholder:"FILE" help:"File with the second master secret."`
 
 	AllowedOrigins string `placeholder:"ORIGINS" help:"Further origins whose pages may call the API, comma-separated, each like https://app.example.com. Default in development: http://localhost:5173 and :3000."`
 	TrustedProxies string `placeholder:"CIDRS" help:"Proxies whose X-Forwarded-For is believed, comma-separated addresses or networks."`
@@ -28,12 +31,21 @@ type settings struct {
 	RefreshGrace     string `default:"30s" placeholder:"DURATION" help:"How long a superseded refresh token is forgiven, 0s to 60s. With 0s every refresh rotates, and a repeated one ends the session."`
 	RefreshIdleTTL   string `name:"refresh-idle-ttl" default:"168h" placeholder:"DURATION" help:"A session that is not refreshed for this long is over."`
 	RefreshTTL       string `name:"refresh-ttl" default:"720h" placeholder:"DURATION" help:"A session is over this long after sign-in, whatever happens; at most 9600h."`
+	MaxSessions      string `default:"50" placeholder:"N" help:"Living sessions of one account, 1 to 1000. One more sign-in ends the least recently used."`
 	Audience         string `placeholder:"TEXT" help:"aud of access tokens. Default: the public URL."`
 	SigningAlgorithm string `default:"ES256" placeholder:"ES256|EdDSA" help:"Algorithm of new signing keys; run keys rotate after a change."`
 
-	LimitLoginAddress  string `default:"20/5m" placeholder:"N/DURATION" help:"Failed logins from one address (IPv6: one /64)."`
-	LimitLoginAccount  string `default:"10/15m" placeholder:"N/DURATION" help:"Failed logins on one account."`
-	LimitSignupAddress string `default:"5/1h" placeholder:"N/DURATION" help:"Sign-ups from one address (IPv6: one /64)."`
+	LimitRequests       string `default:"300/1m" placeholder:"N/DURATION" help:"Requests of one session, or of one address (IPv6: one /64) without one."`
+	LimitLoginAddress   string `default:"20/5m" placeholder:"N/DURATION" help:"Failed logins from one address, known devices aside."`
+	LimitLoginNetwork   string `default:"200/5m" placeholder:"N/DURATION" help:"The same from one network (IPv4 /24, IPv6 /48)."`
+	LimitLoginSpray     string `default:"30/1h" placeholder:"N/DURATION" help:"Different accounts that one address may log in to, right passwords included, known devices aside."`
+	LimitLoginAccount   string `default:"10/24h" placeholder:"N/DURATION" help:"Failed logins on one account from unknown devices; beyond it one attempt after 1, 2, 4, 8 and then every 15 minutes."`
+	LimitLoginStreak    string `default:"100/24h" placeholder:"N/DURATION" help:"Failed logins in a row on one account from unknown devices, which then wait for the end of the period."`
+	LimitLoginDevice    string `default:"10/15m" placeholder:"N/DURATION" help:"Failed logins from one known device: a browser that has logged in to the account before."`
+	LimitSignupAddress  string `default:"5/1h" placeholder:"N/DURATION" help:"Sign-ups from one address (IPv6: one /64)."`
+	LimitRefreshSession string `default:"60/10s" placeholder:"N/DURATION" help:"Refreshes of one session."`
+	LimitRefreshInvalid string `default:"30/5m" placeholder:"N/DURATION" help:"Refresh tokens from one address that are not genuine."`
+	Replicas            string `default:"1" placeholder:"N" help:"Processes that share the database. While shared counters are away, each allows that part of a limit."`
 
 	Argon2MemoryKiB   string `name:"argon2-memory-kib" default:"19456" placeholder:"KIB" help:"Memory of one password hash."`
 	Argon2Time        string `name:"argon2-time" default:"2" placeholder:"N" help:"Passes of one password hash."`

@@ -18,6 +18,7 @@ const (
 	LoginSucceeded   Name = "login.succeeded"
 	LoginFailed      Name = "login.failed"
 	LoginThrottled   Name = "login.throttled"
+	LoginSurge       Name = "login.surge"
 	PasswordRehashed Name = "password.rehashed"
 	RehashFailed     Name = "password.rehash_failed"
 	Refreshed        Name = "refresh.rotated"
@@ -26,7 +27,13 @@ const (
 	RefreshReused    Name = "refresh.reused"
 	LoggedOut        Name = "logout.succeeded"
 	AllRevoked       Name = "sessions.revoked"
+	SessionRevoked   Name = "session.revoked"
+	SessionCapped    Name = "session.capped"
+	UserDisabled     Name = "user.disabled"
+	UserEnabled      Name = "user.enabled"
 	KeyRotated       Name = "key.rotated"
+	KeyRemoved       Name = "key.removed"
+	KeyResealed      Name = "key.resealed"
 	Started          Name = "server.started"
 )
 
@@ -50,7 +57,7 @@ func NewLog(log *slog.Logger) *Log { return &Log{log: log} }
 // Record writes one event: warnings for what an operator should look at.
 func (l *Log) Record(ctx context.Context, e Event) {
 	level := slog.LevelInfo
-	if e.Name == RefreshReused {
+	if e.Name == RefreshReused || e.Name == LoginSurge {
 		level = slog.LevelWarn
 	}
 	attrs := []slog.Attr{slog.String("event", string(e.Name))}

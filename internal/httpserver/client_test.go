@@ -119,7 +119,7 @@ func TestForgedForwarding(t *testing.T) {
 	})
 }
 
-func TestClientReachesTheDomain(t *testing.T) {
+func TestClientReachesTheDomain(t *testing.T) {
 	cfg := production()
 	cfg.TrustedProxies = prefixes("192.0.2.0/24") // httptest's peer is 192.0.2.1
 	f := newFixture(cfg)

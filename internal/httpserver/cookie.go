@@ -18,8 +18,16 @@ func cookieName(secure bool) string {
 	return "refresh"
 }
 
-func refreshCookie(r *http.Request, secure bool) token.Secret {
-	c, err := r.Cookie(cookieName(secure))
+// deviceName is the same for the mark of a known device, which outlives sessions.
+func deviceName(secure bool) string {
+	if secure {
+		return "__Host-device"
+	}
+	return "device"
+}
+
+func readCookie(r *http.Request, name string) token.Secret {
+	c, err := r.Cookie(name)
 	if err != nil {
 		return token.Secret{}
 	}
@@ -34,14 +42,18 @@ type cookieJar struct {
 }
 
 func (j *cookieJar) Set(refresh token.Secret, maxAge time.Duration) {
-	j.write(refresh.Reveal(), max(int(maxAge/time.Second), 1))
+	j.write(cookieName(j.secure), refresh.Reveal(), max(int(maxAge/time.Second), 1))
 }
 
-func (j *cookieJar) Clear() { j.write("", -1) }
+func (j *cookieJar) Clear() { j.write(cookieName(j.secure), "", -1) }
 
-func (j *cookieJar) write(value string, maxAge int) {
+func (j *cookieJar) Remember(device token.Secret, maxAge time.Duration) {
+	j.write(deviceName(j.secure), device.Reveal(), int(maxAge/time.Second))
+}
+
+func (j *cookieJar) write(name, value string, maxAge int) {
 	c := &http.Cookie{
-		Name: cookieName(j.secure), Value: value, Path: "/", MaxAge: maxAge,
+		Name: name, Value: value, Path: "/", MaxAge: maxAge,
 		Secure: j.secure, HttpOnly: true, SameSite: http.SameSiteStrictMode,
 	}
 	if j.crossSite {

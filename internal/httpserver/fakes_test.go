@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"latchkey/internal/ratelimit"
 	"latchkey/internal/reqctx"
 	"latchkey/internal/session"
 	"latchkey/internal/token"
@@ -51,7 +52,7 @@ func (fakeAuth) Authenticate(access string) (session.Principal, error) {
 	case "":
 		return session.Principal{}, session.ErrNoToken
 	case "good":
-		return session.Principal{UserID: uuid.Max}, nil
+		return session.Principal{UserID: uuid.Max, SessionID: uuid.UUID{2}}, nil
 	case "expired":
 		return session.Principal{}, token.ErrAccessExpired
 	case "ended":
@@ -60,22 +61,41 @@ func (fakeAuth) Authenticate(access string) (session.Principal, error) {
 	return session.Principal{}, token.ErrAccessInvalid
 }
 
-type fakeAbout struct{ err error }
+func (fakeAuth) Holder(presented token.Secret) uuid.UUID {
+	if presented.Reveal() == "genuine" {
+		return uuid.UUID{1}
+	}
+	return uuid.Nil
+}
+
+type fakeAbout struct {
+	err  error
+	feed token.Feed
+}
 
 func (*fakeAbout) JWKS() []byte                  { return []byte(`{"keys":[]}`) }
 func (*fakeAbout) Algorithms() []token.Algorithm { return []token.Algorithm{token.ES256} }
+func (f *fakeAbout) Feed() (token.Feed, error)   { return f.feed, f.err }
 func (f *fakeAbout) Ready(context.Context) error { return f.err }
 
 // fixture is New with fakes behind it.
 type fixture struct {
 	api     fakeAPI
 	about   fakeAbout
+	limiter *ratelimit.Limiter
 	log     bytes.Buffer
 	handler http.Handler
 }
 
 func newFixture(cfg Config) *fixture {
 	f := &fixture{}
+	var err error
+	if f.limiter, err = ratelimit.New(make([]byte, 32), nil, ratelimit.Config{}); err != nil {
+		panic(err)
+	}
+	if cfg.Limits == nil {
+		cfg.Limits = ratelimit.Limits{ratelimit.Requests: {Limit: 1_000_000, Period: time.Minute}}
+	}
 	log := slog.New(reqctx.LogHandler(slog.NewTextHandler(&f.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	f.handler = New(API{
 		Handler: &f.api,
@@ -83,10 +103,14 @@ func newFixture(cfg Config) *fixture {
 			w.WriteHeader(status)
 			_, _ = io.WriteString(w, "refused: "+message)
 		},
+		Limited: func(w http.ResponseWriter, _ *http.Request, retryAfter time.Duration) {
+			w.WriteHeader(http.StatusTooManyRequests)
+			_, _ = io.WriteString(w, "limited: "+retryAfter.String())
+		},
 		Crashed: func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.WriteString(w, "INTERNAL "+reqctx.From(r.Context()).ID)
 		},
-	}, fakeAuth{}, &f.about, log, cfg)
+	}, fakeAuth{}, &f.about, f.limiter, log, cfg)
 	return f
 }
 

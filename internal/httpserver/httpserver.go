@@ -9,21 +9,29 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/rs/cors"
 
+	"latchkey/internal/ratelimit"
 	"latchkey/internal/session"
 	"latchkey/internal/token"
 )
 
 const (
-	maxBody        = 64 << 10
-	maxHeader      = 32 << 10
-	requestTimeout = 15 * time.Second
+	maxBody   = 64 << 10
+	maxHeader = 32 << 10
 )
 
 // Authenticator turns an access token into the principal it stands for.
 type Authenticator interface {
 	Authenticate(accessToken string) (session.Principal, error)
+	// Holder answers the session of a genuine refresh token, dead or alive, or uuid.Nil.
+	Holder(presented token.Secret) uuid.UUID
+}
+
+// Limiter reserves a request before it is served.
+type Limiter interface {
+	Reserve(ctx context.Context, charges ...ratelimit.Charge) (*ratelimit.Reservation, error)
 }
 
 // About is what the server tells of itself.
@@ -31,6 +39,8 @@ type About interface {
 	// JWKS answers what other services verify access tokens with.
 	JWKS() []byte
 	Algorithms() []token.Algorithm
+	// Feed answers which sessions have ended, signed, or session.ErrUncertain.
+	Feed() (token.Feed, error)
 	// Ready says why the server cannot do its work, or nil.
 	Ready(context.Context) error
 }
@@ -38,8 +48,10 @@ type About interface {
 // API is the GraphQL handler with the form that its refusals have.
 type API struct {
 	Handler http.Handler
-	// Refuse answers a request before it reaches Handler; Crashed answers one that panicked.
+	// Refuse and Limited answer a request before it reaches Handler; Crashed answers one that
+	// panicked.
 	Refuse  func(w http.ResponseWriter, r *http.Request, status int, message string)
+	Limited func(w http.ResponseWriter, r *http.Request, retryAfter time.Duration)
 	Crashed func(w http.ResponseWriter, r *http.Request)
 }
 
@@ -51,18 +63,20 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	SameSiteNone   bool // for pages of another site; needs Secure
 	JWKSMaxAge     time.Duration
-	IDE            http.Handler // nil: off
+	Limits         ratelimit.Limits // Requests
+	IDE            http.Handler     // nil: off
 }
 
 // New assembles all routes.
-func New(api API, auth Authenticator, about About, log *slog.Logger, cfg Config) http.Handler {
-	s := &server{api: api, auth: auth, about: about, log: log, cfg: cfg}
+func New(api API, auth Authenticator, about About, limiter Limiter, log *slog.Logger, cfg Config) http.Handler {
+	s := &server{api: api, auth: auth, about: about, limiter: limiter, log: log, cfg: cfg}
 	mux := http.NewServeMux()
 	mux.Handle("/graphql", s.graphql())
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.HandleFunc("GET /.well-known/jwks.json", s.jwks)
 	mux.HandleFunc("GET /.well-known/openid-configuration", s.discovery)
+	mux.HandleFunc("GET /revocations", s.revocations)
 	if cfg.IDE != nil {
 		mux.Handle("/{$}", cfg.IDE)
 		mux.Handle("/ide/", cfg.IDE)
@@ -84,11 +98,12 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 }
 
 type server struct {
-	api   API
-	auth  Authenticator
-	about About
-	log   *slog.Logger
-	cfg   Config
+	api     API
+	auth    Authenticator
+	about   About
+	limiter Limiter
+	log     *slog.Logger
+	cfg     Config
 }
 
 // graphql is the chain in front of the API: who may call comes before what is called.
@@ -108,5 +123,5 @@ func (s *server) graphql() http.Handler {
 		AllowCredentials: true,
 		MaxAge:           7200,
 	})
-	return crossOrigin.Handler(s.checkOrigin(s.bound(s.authenticate(s.api.Handler))))
+	return crossOrigin.Handler(s.checkOrigin(s.bound(s.authenticate(s.limit(s.api.Handler)))))
 }

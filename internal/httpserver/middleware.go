@@ -1,8 +1,8 @@
 package httpserver
 
 import (
-	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -14,6 +14,9 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/google/uuid"
+
+	"latchkey/internal/ratelimit"
 	"latchkey/internal/reqctx"
 	"latchkey/internal/session"
 )
@@ -33,11 +36,12 @@ func (s *server) identify(next http.Handler) http.Handler {
 			Client: session.Client{
 				Address:   clientAddress(r.RemoteAddr, r.Header.Values("X-Forwarded-For"), s.cfg.TrustedProxies),
 				UserAgent: clip(r.UserAgent(), 256),
+				Device:    readCookie(r, deviceName(s.cfg.Secure)),
 			},
 			AuthErr:   session.ErrNoToken,
 			CrossSite: r.Header.Get("Sec-Fetch-Site") == "cross-site",
 			Cookies:   &cookieJar{header: w.Header(), secure: s.cfg.Secure, crossSite: s.cfg.SameSiteNone},
-			Refresh:   refreshCookie(r, s.cfg.Secure),
+			Refresh:   readCookie(r, cookieName(s.cfg.Secure)),
 		}
 		w.Header().Set("X-Request-Id", req.ID)
 		next.ServeHTTP(w, r.WithContext(reqctx.With(r.Context(), req)))
@@ -100,7 +104,8 @@ func (s *server) observe(next http.Handler) http.Handler {
 				s.crashed(rec, r, p)
 			}
 			level := slog.LevelInfo
-			if r.URL.Path == "/healthz" || r.URL.Path == "/readyz" {
+			switch r.URL.Path {
+			case "/healthz", "/readyz", "/revocations": // asked every few seconds
 				level = slog.LevelDebug
 			}
 			// The query string is left out: GET carries documents and variables there.
@@ -201,12 +206,38 @@ func (s *server) noteOrigin(r *http.Request) {
 		"origin", clip(r.Header.Get("Origin"), 200))
 }
 
-// bound limits a request in size and time.
+// bound limits a request in size. The API bounds what it runs in time: a stream has no limit.
 func (s *server) bound(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
-		defer cancel()
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		next.ServeHTTP(w, r.WithContext(ctx))
+		next.ServeHTTP(w, r)
+	})
+}
+
+// limit charges every request to its session, or to the address of a caller without one: so
+// nobody at the same address can keep a session from being used. It comes before anything
+// is parsed; what a field costs is charged by the field.
+func (s *server) limit(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		req := reqctx.From(r.Context())
+		caller := req.Principal.SessionID
+		if caller == uuid.Nil {
+			caller = s.auth.Holder(req.Refresh)
+		}
+		key := caller.String()
+		if caller == uuid.Nil {
+			key = ratelimit.AddressKey(req.Client.Address)
+		}
+		_, err := s.limiter.Reserve(r.Context(), s.cfg.Limits.Charge(ratelimit.Requests, key))
+		var limited *ratelimit.Error
+		switch {
+		case errors.As(err, &limited):
+			s.api.Limited(w, r, limited.RetryAfter)
+		case r.Context().Err() != nil: // nobody waits for an answer
+		case err != nil:
+			panic(err) // config has checked the rate
+		default:
+			next.ServeHTTP(w, r)
+		}
 	})
 }

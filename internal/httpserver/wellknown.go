@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -13,13 +14,13 @@ func (s *server) healthz(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 }
 
-// readyz answers 503 while the database is away.
+// readyz answers 503 while guarded fields cannot be served.
 func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 	defer cancel()
 	if err := s.about.Ready(ctx); err != nil {
-		s.log.WarnContext(r.Context(), "not ready: the database does not answer", "error", err)
-		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "the database does not answer"})
+		s.log.WarnContext(r.Context(), "not ready", "error", err)
+		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "not ready"})
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
@@ -42,7 +43,24 @@ func (s *server) discovery(w http.ResponseWriter, _ *http.Request) {
 		"response_types_supported":              []string{},
 		"subject_types_supported":               []string{"public"},
 		"id_token_signing_alg_values_supported": s.about.Algorithms(),
+		"latchkey_revocations_uri":              s.cfg.PublicURL + "/revocations", // ours, of no standard
 	})
+}
+
+// revocations publishes which sessions have ended. Whoever keeps a copy asks again before each
+// use; a replica that cannot tell says so rather than serve an old list (R-88).
+func (s *server) revocations(w http.ResponseWriter, r *http.Request) {
+	feed, err := s.about.Feed()
+	if err != nil {
+		s.log.WarnContext(r.Context(), "the ended sessions cannot be told", "error", err)
+		w.Header().Set("Retry-After", "5")
+		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "the server cannot tell at the moment"})
+		return
+	}
+	w.Header().Set("Cache-Control", "no-cache")
+	w.Header().Set("Content-Type", "application/jwt")
+	w.Header().Set("ETag", `W/"`+feed.Tag+`"`) // weak: no two signatures of one list are the same
+	http.ServeContent(w, r, "", time.Time{}, strings.NewReader(feed.JWS))
 }
 
 func writeJSON(w http.ResponseWriter, status int, body any) {

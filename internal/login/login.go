@@ -51,11 +51,11 @@ type Sessions interface {
 	Start(ctx context.Context, u user.User, c session.Client, presented token.Secret) (session.Grant, error)
 }
 
-// Config is the policy; both rates are required.
+// Config is the policy; all fields are required.
 type Config struct {
-	PerAddress ratelimit.Rate            // attempts from one address (IPv6: from one /64)
-	PerAccount ratelimit.Rate            // attempts on one account, existing or not
-	Pseudonym  func(email string) string // how the log calls an account
+	Limits    ratelimit.Limits // those of the buckets login-…
+	Devices   token.DeviceCodec
+	Pseudonym func(email string) string // how the log calls an account
 }
 
 // Service logs users in.
@@ -65,6 +65,7 @@ type Service struct {
 	limiter  Limiter
 	sessions Sessions
 	events   *event.Log
+	surge    ratelimit.Surge
 	cfg      Config
 }
 
@@ -89,9 +90,7 @@ func (s *Service) Login(ctx context.Context, in Input) (session.Grant, error) {
 	if emailErr != nil {
 		email = impossible + strings.ToLower(strings.TrimSpace(in.Email))
 	}
-	reserved, err := s.limiter.Reserve(ctx,
-		ratelimit.Charge{Bucket: "login-address", Key: ratelimit.AddressKey(in.Client.Address), Rate: s.cfg.PerAddress},
-		ratelimit.Charge{Bucket: "login-account", Key: email, Rate: s.cfg.PerAccount})
+	reserved, err := s.limiter.Reserve(ctx, s.charges(email, in.Client)...)
 	var limit *ratelimit.Error
 	if errors.As(err, &limit) {
 		s.events.Record(ctx, event.Event{Name: event.LoginThrottled, Account: s.cfg.Pseudonym(email), Reason: limit.Bucket})
@@ -100,14 +99,48 @@ func (s *Service) Login(ctx context.Context, in Input) (session.Grant, error) {
 		return session.Grant{}, err
 	}
 	u, err := s.check(ctx, email, in.Password)
-	if errors.Is(err, ErrInvalidCredentials) {
+	switch {
+	case errors.Is(err, ErrInvalidCredentials):
+		if s.surge.Failed() {
+			s.events.Record(ctx, event.Event{Name: event.LoginSurge, Reason: "far more logins fail than usual: limits for unknown devices are a quarter"})
+		}
 		return session.Grant{}, err
+	case err == nil, errors.Is(err, ErrDisabled):
+		reserved.Forgive(ctx)
+	default: // nobody has looked at the password
+		reserved.Refund(ctx)
 	}
-	reserved.Refund(ctx)
 	if err != nil {
 		return session.Grant{}, err
 	}
 	return s.Complete(ctx, u, in.Client, in.Presented)
+}
+
+// surgePart is what is left of the limits during a surge.
+const surgePart = 4
+
+// charges are what an attempt costs: a known device pays with a budget of its own, so that
+// strangers cannot lock its owner out; everybody else pays for address, network and
+// account, existing or not.
+func (s *Service) charges(email string, c session.Client) []ratelimit.Charge {
+	if device, err := s.cfg.Devices.Decode(c.Device, email); err == nil {
+		return []ratelimit.Charge{s.cfg.Limits.Charge(ratelimit.LoginDevice, device.String())}
+	}
+	usual := s.cfg.Limits.Charge
+	tight := usual
+	if s.surge.On() {
+		tight = func(bucket, key string) ratelimit.Charge { return usual(bucket, key).Part(surgePart) }
+	}
+	address := ratelimit.AddressKey(c.Address)
+	spray := usual(ratelimit.LoginSpray, address)
+	spray.Member = email
+	return []ratelimit.Charge{
+		tight(ratelimit.LoginAddress, address),
+		tight(ratelimit.LoginNetwork, ratelimit.NetworkKey(c.Address)),
+		spray,
+		tight(ratelimit.LoginAccount, email),
+		usual(ratelimit.LoginStreak, email),
+	}
 }
 
 // impossible marks what cannot be an address: it takes the way of one that does not exist
@@ -173,12 +206,18 @@ func (s *Service) rehash(ctx context.Context, u user.User, stored, plain string)
 	s.events.Record(ctx, e)
 }
 
-// Complete is the one door to a session: every way of signing in ends here.
+// Complete is the one door to a session: every way of signing in ends here. It makes the
+// client's device a known one, or renews its mark.
 func (s *Service) Complete(ctx context.Context, u user.User, c session.Client, presented token.Secret) (session.Grant, error) {
 	g, err := s.sessions.Start(ctx, u, c, presented)
 	if err != nil {
 		return session.Grant{}, err
 	}
+	device, err := s.cfg.Devices.Decode(c.Device, u.Email)
+	if err != nil {
+		device = token.NewDeviceID()
+	}
+	g.Device = s.cfg.Devices.Encode(device, u.Email)
 	s.events.Record(ctx, event.Event{Name: event.LoginSucceeded, UserID: u.ID, SessionID: g.SessionID})
 	return g, nil
 }

@@ -27,8 +27,8 @@ import (
 	"latchkey/internal/user"
 )
 
-// Every address and every password of these tests has "canary" in it, which no event may repeat
-// newFixture checks it at the end of each test.
+// Every address and every password of these tests has "canary" in it, which no event may repeat:
+// newFixture checks it at the end of each test.
 const (
 	ada    = "canary-ada@example.com"
 	nobody = "canary-nobody@example.com"
@@ -169,6 +169,15 @@ func (l *recordingLimiter) left(t *testing.T, c ratelimit.Charge) (n int) {
 	}
 }
 
+// one charges once and answers 1 if that passes.
+func (l *recordingLimiter) one(t *testing.T, c ratelimit.Charge) int {
+	t.Helper()
+	if _, err := l.real.Reserve(t.Context(), c); err != nil {
+		return 0
+	}
+	return 1
+}
+
 type started struct {
 	user      user.User
 	client    session.Client
@@ -240,12 +249,29 @@ type fixture struct {
 	events   *collector
 }
 
-var generous = login.Config{
-	PerAddress: ratelimit.Rate{Limit: 1000, Period: time.Hour},
-	PerAccount: ratelimit.Rate{Limit: 1000, Period: time.Hour},
+// generous are limits that no test reaches.
+var generous = limits(nil)
+
+// limits are generous but for some.
+func limits(some ratelimit.Limits) ratelimit.Limits {
+	out := ratelimit.Limits{}
+	for _, p := range ratelimit.Policies() {
+		out[p.Bucket] = ratelimit.Rate{Limit: 10_000_000, Period: time.Hour}
+	}
+	maps.Copy(out, some)
+	return out
 }
 
-func newFixture(t *testing.T, cfg login.Config) *fixture {
+func devices(t *testing.T) token.DeviceCodec {
+	t.Helper()
+	master, err := token.ParseMaster("5Yw0m2a5k9m1o7u3JXz2Qd6m0c4n8b1v7x9s3f5h2k4=")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token.NewDeviceCodec(master)
+}
+
+func newFixture(t *testing.T, limits ratelimit.Limits) *fixture {
 	t.Helper()
 	limiter, err := ratelimit.New(make([]byte, 32), nil, ratelimit.Config{})
 	if err != nil {
@@ -262,12 +288,13 @@ func newFixture(t *testing.T, cfg login.Config) *fixture {
 		events:   events,
 	}
 	f.add(ada, "new:"+right)
-	cfg.Pseudonym = pseudonym
 	log := slog.New(slog.NewMultiHandler(events, seen))
-	f.Service = login.New(f.store, f.hasher, f.limiter, f.sessions, event.NewLog(log), cfg)
+	f.Service = login.New(f.store, f.hasher, f.limiter, f.sessions, event.NewLog(log), login.Config{
+		Limits: limits, Devices: devices(t), Pseudonym: pseudonym,
+	})
 	t.Cleanup(func() {
 		if all := strings.ToLower(fmt.Sprint(seen.events)); strings.Contains(all, "canary") || strings.Contains(all, "@") {
-			t.Errorf("an event repeats an address, a password or a token (R-116): %s", all)
+			t.Errorf("an event repeats an address, a password or a token: %s", all)
 		}
 	})
 	return f
@@ -298,7 +325,7 @@ func clientAt(address string) session.Client {
 	return session.Client{Address: netip.MustParseAddr(address), UserAgent: "canary browser"}
 }
 
-// one answer and one hash, whatever is wrong with the credentials.
+// one answer and one hash, whatever is wrong with the credentials.
 func TestInvalidCredentials(t *testing.T) {
 	tests := map[string]struct {
 		email, plain string
@@ -422,8 +449,8 @@ func TestComplete(t *testing.T) {
 	})
 }
 
-// An outage is neither hidden nor taken for a wrong password, and no event claims what did not
-// happen.
+// an outage is neither hidden nor taken for a wrong password, and no event claims what
+// did not happen.
 func TestOutages(t *testing.T) {
 	tests := map[string]struct {
 		email string

@@ -17,37 +17,39 @@ import (
 	"latchkey/internal/session"
 )
 
-func perHour(address, account int64) login.Config {
-	return login.Config{
-		PerAddress: ratelimit.Rate{Limit: address, Period: time.Hour},
-		PerAccount: ratelimit.Rate{Limit: account, Period: 2 * time.Hour},
-	}
+func perHour(address, account int64) ratelimit.Limits {
+	return limits(ratelimit.Limits{
+		ratelimit.LoginAddress: {Limit: address, Period: time.Hour},
+		ratelimit.LoginAccount: {Limit: account, Period: 2 * time.Hour},
+	})
 }
 
-// what an attempt is charged to, the address first.
+// what an attempt is charged to, the address first.
 func TestCharges(t *testing.T) {
 	known, unknown := clientAt("192.0.2.1"), session.Client{}
 	tests := map[string]struct {
-		email            string
-		client           session.Client
-		address, account string
+		email                     string
+		client                    session.Client
+		address, network, account string
 	}{
-		"an account by its address":                      {ada, known, "192.0.2.1/32", ada},
-		"the same account, otherwise typed":              {" Canary-ADA@EXAMPLE.com", known, "192.0.2.1/32", ada},
-		"an account that does not exist, no differently": {nobody, known, "192.0.2.1/32", nobody},
-		"an impossible address is charged too":           {"canary", known, "192.0.2.1/32", "@canary"},
-		"and so is none":                                 {"", known, "192.0.2.1/32", "@"},
-		"an IPv6 client by its /64":                      {ada, clientAt("2001:db8:0:1:2:3:4:5"), "2001:db8:0:1::/64", ada},
-		"a client whose address is not known":            {ada, unknown, "unknown", ada},
+		"an account by its address":                      {ada, known, "192.0.2.1/32", "192.0.2.0/24", ada},
+		"the same account, otherwise typed":              {" Canary-ADA@EXAMPLE.com", known, "192.0.2.1/32", "192.0.2.0/24", ada},
+		"an account that does not exist, no differently": {nobody, known, "192.0.2.1/32", "192.0.2.0/24", nobody},
+		"an impossible address is charged too":           {"canary", known, "192.0.2.1/32", "192.0.2.0/24", "@canary"},
+		"and so is none":                                 {"", known, "192.0.2.1/32", "192.0.2.0/24", "@"},
+		"an IPv6 client by its /64":                      {ada, clientAt("2001:db8:0:1:2:3:4:5"), "2001:db8:0:1::/64", "2001:db8::/48", ada},
+		"a client whose address is not known":            {ada, unknown, "unknown", "unknown", ada},
 	}
 	for reason, tt := range tests {
 		t.Run(reason, func(t *testing.T) {
-			cfg := perHour(7, 5)
-			f := newFixture(t, cfg)
+			all := perHour(7, 5)
+			f := newFixture(t, all)
 			_, _ = f.Login(t.Context(), login.Input{Email: tt.email, Password: wrong, Client: tt.client})
+			spray := all.Charge(ratelimit.LoginSpray, tt.address)
+			spray.Member = tt.account
 			want := []ratelimit.Charge{
-				{Bucket: "login-address", Key: tt.address, Rate: cfg.PerAddress},
-				{Bucket: "login-account", Key: tt.account, Rate: cfg.PerAccount},
+				all.Charge(ratelimit.LoginAddress, tt.address), all.Charge(ratelimit.LoginNetwork, tt.network), spray,
+				all.Charge(ratelimit.LoginAccount, tt.account), all.Charge(ratelimit.LoginStreak, tt.account),
 			}
 			if !slices.Equal(f.limiter.charges, want) {
 				t.Errorf("charged %+v, want %+v", f.limiter.charges, want)
@@ -82,7 +84,7 @@ func TestRefunds(t *testing.T) {
 	}
 	for reason, tt := range tests {
 		t.Run(reason, func(t *testing.T) {
-			const address, account = 7, 5
+			const address, account = 9, 7
 			f := newFixture(t, perHour(address, account))
 			_, _ = f.try(ada, wrong) // a unit that nothing gives back
 			_, _ = f.try(nobody, wrong)
@@ -91,12 +93,56 @@ func TestRefunds(t *testing.T) {
 				tt.setUp(f)
 			}
 			_, _ = f.try(tt.email, tt.plain)
-			charges := f.limiter.charges[6:]
+			charges := f.limiter.charges[15:]
 			if left := f.limiter.left(t, charges[0]); left != address-3-tt.kept {
 				t.Errorf("the address has %d left, want %d", left, address-3-tt.kept)
 			}
-			if left := f.limiter.left(t, charges[1]); left != account-1-tt.kept {
+			if left := f.limiter.left(t, charges[3]); left != account-1-tt.kept {
 				t.Errorf("the account has %d left, want %d", left, account-1-tt.kept)
+			}
+		})
+	}
+}
+
+// a right password, whatever follows, ends the row of failures, and the account was
+// tried; an attempt at which nobody has looked neither ends nor costs anything.
+func TestWhatSuccessesCost(t *testing.T) {
+	tests := map[string]struct {
+		plain         string
+		setUp         func(f *fixture)
+		streak, spray int // what is left
+	}{
+		"the right password":                           {right, nil, 5, 6},
+		"the right password of a disabled account":     {right, func(f *fixture) { f.disable(ada) }, 5, 6},
+		"a wrong one":                                  {wrong, nil, 2, 6},
+		"an overloaded hasher checked nothing":         {right, func(f *fixture) { f.hasher.checkErr = password.ErrOverloaded }, 3, 7},
+		"a database that is down has not been asked":   {right, func(f *fixture) { f.store.readErr = errDown }, 3, 7},
+		"a session that cannot start, after a success": {right, func(f *fixture) { f.sessions.err = errDown }, 5, 6},
+	}
+	for reason, tt := range tests {
+		t.Run(reason, func(t *testing.T) {
+			f := newFixture(t, limits(ratelimit.Limits{
+				ratelimit.LoginStreak: {Limit: 5, Period: time.Hour}, ratelimit.LoginSpray: {Limit: 7, Period: time.Hour},
+			}))
+			for range 2 { // from elsewhere
+				_, _ = f.Login(t.Context(), login.Input{Email: ada, Password: wrong, Client: clientAt("198.51.100.1")})
+			}
+			if tt.setUp != nil {
+				tt.setUp(f)
+			}
+			_, _ = f.try(ada, tt.plain)
+			charges := f.limiter.charges[10:]
+			if left := f.limiter.left(t, charges[4]); left != tt.streak {
+				t.Errorf("%d more failures in a row, want %d", left, tt.streak)
+			}
+			left := 0
+			for i := range 8 {
+				spray := charges[2]
+				spray.Member = fmt.Sprint("another ", i)
+				left += f.limiter.one(t, spray)
+			}
+			if left != tt.spray {
+				t.Errorf("%d more accounts, want %d", left, tt.spray)
 			}
 		})
 	}
@@ -113,7 +159,7 @@ func TestThrottledAnswersAreEqual(t *testing.T) {
 		"an account that is disabled":             {"canary-off@example.com", right},
 		"an account without a password, or stale": {"canary-none@example.com", right},
 	}
-	for limit, cfg := range map[string]login.Config{"login-account": perHour(100, 2), "login-address": perHour(2, 100)} {
+	for limit, cfg := range map[string]ratelimit.Limits{"login-account": perHour(100, 2), "login-address": perHour(2, 100)} {
 		for reason, tt := range tests {
 			t.Run(limit+": "+reason, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { // time stands still, so RetryAfter can be compared
@@ -130,14 +176,14 @@ func TestThrottledAnswersAreEqual(t *testing.T) {
 					f.events.forget()
 
 					grant, err := f.try(tt.email, tt.plain)
-					period := map[string]time.Duration{"login-account": 2 * time.Hour, "login-address": time.Hour}[limit]
+					period := map[string]time.Duration{"login-account": time.Minute, "login-address": time.Hour}[limit]
 					if want := (&ratelimit.Error{RetryAfter: period, Bucket: limit}); !reflect.DeepEqual(err, want) {
 						t.Errorf("%#v, want %#v", err, want)
 					}
 					if got := f.all()[before:]; !slices.Equal(got, []string{"charge"}) || !reflect.DeepEqual(grant, session.Grant{}) {
 						t.Errorf("throttled, and yet: %v, %+v", got, grant)
 					}
-					charged := f.limiter.charges[len(f.limiter.charges)-1].Key
+					charged := f.limiter.charges[len(f.limiter.charges)-1].Key // the account
 					f.events.want(t, map[string]string{"event": "login.throttled", "account": pseudonym(charged), "reason": limit})
 				})
 			})
@@ -155,7 +201,7 @@ func TestThrottledAddressDoesNotChargeAccounts(t *testing.T) {
 	if h := f.count("hash"); h != 3 {
 		t.Errorf("H = %d, want 3", h)
 	}
-	if left := f.limiter.left(t, f.limiter.charges[1]); left != 7 {
+	if left := f.limiter.left(t, f.limiter.charges[3]); left != 7 {
 		t.Errorf("the account has %d left, want 7", left)
 	}
 }
@@ -217,12 +263,12 @@ func TestUnchargedAttempts(t *testing.T) {
 	hangUp()
 	tests := map[string]struct {
 		ctx  context.Context
-		cfg  login.Config
+		cfg  ratelimit.Limits
 		want error
 	}{
-		"the client hung up":     {gone, generous, context.Canceled},
-		"a limit was never set":  {context.Background(), login.Config{}, ratelimit.ErrInvalidCharge},
-		"one of the two was not": {context.Background(), login.Config{PerAddress: generous.PerAddress}, ratelimit.ErrInvalidCharge},
+		"the client hung up":      {gone, generous, context.Canceled},
+		"no limit was ever set":   {context.Background(), nil, ratelimit.ErrInvalidCharge},
+		"one of them was not set": {context.Background(), limits(ratelimit.Limits{ratelimit.LoginStreak: {}}), ratelimit.ErrInvalidCharge},
 	}
 	for reason, tt := range tests {
 		t.Run(reason, func(t *testing.T) {

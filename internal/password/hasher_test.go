@@ -315,7 +315,7 @@ func TestEqual(t *testing.T) {
 	}
 }
 
-func TestPlaces(t *testing.T) {
+func TestPlaces(t *testing.T) {
 	tests := map[string]struct {
 		memoryKiB  uint32
 		processors int

@@ -19,7 +19,7 @@ var (
 	login      = Rate{3, time.Minute}
 )
 
-func newTest(t testing.TB, shared counter, cfg Config) *Limiter {
+func newTest(t testing.TB, shared *Shared, cfg Config) *Limiter {
 	t.Helper()
 	l, err := newLimiter(testSecret, cfg)
 	if err != nil {
@@ -74,16 +74,16 @@ func TestNew(t *testing.T) {
 func TestReserve(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newTest(t, nil, Config{})
-		a := Charge{"login.ip", "a", login}
+		a := Charge{Bucket: "login.ip", Key: "a", Rate: login}
 		for range 3 {
 			mustReserve(t, l, a)
 		}
 		if after := mustReach(t, l, a); after != time.Minute {
 			t.Errorf("RetryAfter %v at the start of the window", after)
 		}
-		mustReserve(t, l, Charge{"login.ip", "b", login})
-		mustReserve(t, l, Charge{"signup.ip", "a", login})
-		mustReserve(t, l, Charge{"login.ip", "a", Rate{3, time.Hour}})
+		mustReserve(t, l, Charge{Bucket: "login.ip", Key: "b", Rate: login})
+		mustReserve(t, l, Charge{Bucket: "signup.ip", Key: "a", Rate: login})
+		mustReserve(t, l, Charge{Bucket: "login.ip", Key: "a", Rate: Rate{3, time.Hour}})
 		time.Sleep(20*time.Second + time.Millisecond)
 		after := mustReach(t, l, a)
 		if after != 40*time.Second {
@@ -98,7 +98,7 @@ func TestReserve(t *testing.T) {
 
 func TestErrorTellsOnlyTheLog(t *testing.T) {
 	l := newTest(t, nil, Config{})
-	c := Charge{"login.account", "canary@example.com", Rate{1, time.Minute}}
+	c := Charge{Bucket: "login.account", Key: "canary@example.com", Rate: Rate{1, time.Minute}}
 	mustReserve(t, l, c)
 	_, err := l.Reserve(t.Context(), c)
 	var limit *Error
@@ -109,7 +109,7 @@ func TestErrorTellsOnlyTheLog(t *testing.T) {
 
 func TestReserveStopsAtTheFirstLimit(t *testing.T) {
 	l := newTest(t, nil, Config{})
-	address, account := Charge{"login.ip", "a", Rate{2, time.Minute}}, Charge{"login.account", "a", Rate{9, time.Minute}}
+	address, account := Charge{Bucket: "login.ip", Key: "a", Rate: Rate{2, time.Minute}}, Charge{Bucket: "login.account", Key: "a", Rate: Rate{9, time.Minute}}
 	for range 2 {
 		mustReserve(t, l, address, account)
 	}
@@ -123,18 +123,18 @@ func TestReserveStopsAtTheFirstLimit(t *testing.T) {
 }
 
 func TestReserveRefusesMistakes(t *testing.T) {
-	good := Charge{"login.ip", "a", login}
+	good := Charge{Bucket: "login.ip", Key: "a", Rate: login}
 	tests := map[string][]Charge{
 		"no charge would be no limit":            {},
 		"the zero charge is no limit":            {{}},
-		"a charge without a bucket":              {{"", "a", login}},
-		"a charge without a key":                 {{"login", "", login}},
-		"the zero rate is no limit":              {{"login", "a", Rate{}}},
-		"a rate of nothing":                      {{"login", "a", Rate{0, time.Minute}}},
-		"a rate for ever":                        {{"login", "a", Rate{1, time.Hour * 1e6}}},
-		"a bucket that could forge another name": {{"login:x", "a", login}},
-		"a bucket with a NUL":                    {{"login\x00", "a", login}},
-		"a bucket without end":                   {{strings.Repeat("a", 41), "a", login}},
+		"a charge without a bucket":              {{Bucket: "", Key: "a", Rate: login}},
+		"a charge without a key":                 {{Bucket: "login", Key: "", Rate: login}},
+		"the zero rate is no limit":              {{Bucket: "login", Key: "a", Rate: Rate{}}},
+		"a rate of nothing":                      {{Bucket: "login", Key: "a", Rate: Rate{0, time.Minute}}},
+		"a rate for ever":                        {{Bucket: "login", Key: "a", Rate: Rate{1, time.Hour * 1e6}}},
+		"a bucket that could forge another name": {{Bucket: "login:x", Key: "a", Rate: login}},
+		"a bucket with a NUL":                    {{Bucket: "login\x00", Key: "a", Rate: login}},
+		"a bucket without end":                   {{Bucket: strings.Repeat("a", 41), Key: "a", Rate: login}},
 		"the second of two":                      {good, {}},
 	}
 	for reason, charges := range tests {
@@ -154,7 +154,7 @@ func TestReserveAfterTheContext(t *testing.T) {
 	l := newTest(t, nil, Config{})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := l.Reserve(ctx, Charge{"login", "a", login}); !errors.Is(err, context.Canceled) || l.local.entries.Load() != 0 {
+	if _, err := l.Reserve(ctx, Charge{Bucket: "login", Key: "a", Rate: login}); !errors.Is(err, context.Canceled) || l.local.entries.Load() != 0 {
 		t.Fatal(err)
 	}
 }
@@ -162,7 +162,7 @@ func TestReserveAfterTheContext(t *testing.T) {
 // however many at once, the limit is the limit.
 func TestReserveIsAtomic(t *testing.T) {
 	l := newTest(t, nil, Config{})
-	if n := storm(Charge{"login", "a", Rate{10, time.Minute}}, l); n != 10 {
+	if n := storm(Charge{Bucket: "login", Key: "a", Rate: Rate{10, time.Minute}}, l); n != 10 {
 		t.Fatalf("%d of 1000 passed a limit of 10", n)
 	}
 }
@@ -188,7 +188,7 @@ func storm(c Charge, limiters ...*Limiter) int64 {
 // a success gives back its own unit and nothing else.
 func TestRefund(t *testing.T) {
 	l := newTest(t, nil, Config{})
-	c := Charge{"login", "a", login}
+	c := Charge{Bucket: "login", Key: "a", Rate: login}
 	mustReserve(t, l, c)
 	mustReserve(t, l, c)
 	r := mustReserve(t, l, c)
@@ -226,7 +226,7 @@ func givenBack(t *testing.T, l *Limiter) {
 
 func TestRefundOutlivesTheContext(t *testing.T) {
 	l := newTest(t, nil, Config{})
-	c := Charge{"login", "a", Rate{1, time.Minute}}
+	c := Charge{Bucket: "login", Key: "a", Rate: Rate{1, time.Minute}}
 	r := mustReserve(t, l, c)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -237,7 +237,7 @@ func TestRefundOutlivesTheContext(t *testing.T) {
 func TestRefundAfterTheWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newTest(t, nil, Config{})
-		c := Charge{"login", "a", Rate{2, time.Minute}}
+		c := Charge{Bucket: "login", Key: "a", Rate: Rate{2, time.Minute}}
 		first, second := mustReserve(t, l, c), mustReserve(t, l, c)
 		time.Sleep(time.Minute)
 		first.Refund(t.Context()) // must not open a window with a unit too many
@@ -251,7 +251,7 @@ func TestRefundAfterTheWindow(t *testing.T) {
 func TestRefundDoesNotProlongTheWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newTest(t, nil, Config{})
-		c := Charge{"login", "a", Rate{1, time.Minute}}
+		c := Charge{Bucket: "login", Key: "a", Rate: Rate{1, time.Minute}}
 		r := mustReserve(t, l, c)
 		time.Sleep(50 * time.Second)
 		r.Refund(t.Context())
@@ -266,11 +266,11 @@ func TestRefundDoesNotProlongTheWindow(t *testing.T) {
 func TestMemoryIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newTest(t, nil, Config{MaxEntries: 1024})
-		known := Charge{"login", "known", login}
+		known := Charge{Bucket: "login", Key: "known", Rate: login}
 		mustReserve(t, l, known)
 		refused := 0
 		for i := range 30_000 {
-			if _, err := l.Reserve(t.Context(), Charge{"login", fmt.Sprint(i), login}); err != nil {
+			if _, err := l.Reserve(t.Context(), Charge{Bucket: "login", Key: fmt.Sprint(i), Rate: login}); err != nil {
 				refused++
 			}
 		}
@@ -284,12 +284,12 @@ func TestMemoryIsBounded(t *testing.T) {
 		mustReserve(t, l, known)
 		mustReach(t, l, known) // an old name keeps its own counter
 		time.Sleep(time.Minute)
-		mustReserve(t, l, Charge{"login", "late", login})
+		mustReserve(t, l, Charge{Bucket: "login", Key: "late", Rate: login})
 		synctest.Wait()
 		if n := stored(l); n > 1 || n != l.local.entries.Load() {
 			t.Errorf("%d counters after the sweep, %d by our count", n, l.local.entries.Load())
 		}
-		mustReserve(t, l, Charge{"login", "room again", login})
+		mustReserve(t, l, Charge{Bucket: "login", Key: "room again", Rate: login})
 	})
 }
 
@@ -305,17 +305,17 @@ func TestKeysAreNotReadable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := Charge{"login.account", "canary@example.com", login}
+	c := Charge{Bucket: "login.account", Key: "canary@example.com", Rate: login}
 	mustReserve(t, l, c)
 	l.local.cache.Range(func(key string, _ *ululememory.Counter) {
 		if strings.Contains(key, "canary") || len(key) != len("login.account:")+22 || !strings.HasPrefix(key, "login.account:") {
 			t.Errorf("key %q", key)
 		}
 	})
-	if l.name(c) == other.name(c) {
+	if l.name(c.Bucket, c.Key) == other.name(c.Bucket, c.Key) {
 		t.Error("the name does not depend on the secret")
 	}
-	if l.name(Charge{"a", "b", login}) == l.name(Charge{"ab", "", login}) {
+	if l.name("a", "b") == l.name("ab", "") {
 		t.Error("bucket and key run into each other")
 	}
 }
@@ -344,36 +344,51 @@ func TestSweepLosesNoCharge(t *testing.T) {
 	}
 }
 
-// fakeShared stands for Redis.
+// fakeShared stands for Redis or a database.
 type fakeShared struct {
-	*memory
-	err   error
+	*Shared
 	calls atomic.Int64
+
+	mu      sync.Mutex
+	err     error
+	windows map[string]*window
 }
 
-func (f *fakeShared) charge(_ context.Context, key string, rate Rate) (tally, error) {
-	if f.calls.Add(1); f.err != nil {
-		return tally{}, f.err
-	}
-	return f.memory.charge(key, rate), nil
+type window struct {
+	count int64
+	ends  time.Time
 }
 
-func (f *fakeShared) refund(_ context.Context, t tally) error {
-	if f.calls.Add(1); f.err != nil {
-		return f.err
+func newFakeShared() *fakeShared {
+	f := &fakeShared{windows: map[string]*window{}}
+	f.Shared = &Shared{all: true, timeout: time.Minute, add: f.add}
+	return f
+}
+
+func (f *fakeShared) add(_ context.Context, key string, n int64, period time.Duration) (int64, time.Time, error) {
+	f.calls.Add(1)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil {
+		return 0, time.Time{}, f.err
 	}
-	f.memory.refund(t)
-	return nil
+	w := f.windows[key]
+	if w == nil || !time.Now().Before(w.ends) {
+		w = &window{ends: time.Now().Add(period)}
+		f.windows[key] = w
+	}
+	w.count += n
+	return w.count, w.ends, nil
 }
 
 // Redis away is neither an error nor a world without limits.
 func TestFallback(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		away := errors.New("connection refused")
-		shared := &fakeShared{memory: newMemory(1024)}
+		shared := newFakeShared()
 		var reports []error
-		l := newTest(t, shared, Config{OnFallback: func(err error) { reports = append(reports, err) }})
-		c := Charge{"login", "a", login}
+		l := newTest(t, shared.Shared, Config{OnFallback: func(err error) { reports = append(reports, err) }})
+		c := Charge{Bucket: "login", Key: "a", Rate: login}
 
 		mustReserve(t, l, c)
 		if stored(l) != 0 {
@@ -401,7 +416,7 @@ func TestFallback(t *testing.T) {
 			t.Errorf("reports: %v", reports)
 		}
 		time.Sleep(reportPause)
-		mustReserve(t, l, Charge{"login", "b", login})
+		mustReserve(t, l, Charge{Bucket: "login", Key: "b", Rate: login})
 		if len(reports) != 2 {
 			t.Errorf("%d reports after 11 s, want 2", len(reports))
 		}
@@ -414,19 +429,20 @@ func TestFallback(t *testing.T) {
 }
 
 func TestFallbackSharesTheLimit(t *testing.T) {
-	shared := &fakeShared{memory: newMemory(1024), err: errors.New("away")}
-	l := newTest(t, shared, Config{Replicas: 3})
-	ten := Charge{"login", "a", Rate{10, time.Minute}}
+	shared := newFakeShared()
+	shared.err = errors.New("away")
+	l := newTest(t, shared.Shared, Config{Replicas: 3})
+	ten := Charge{Bucket: "login", Key: "a", Rate: Rate{10, time.Minute}}
 	for range 3 {
 		mustReserve(t, l, ten)
 	}
 	mustReach(t, l, ten)
-	mustReserve(t, l, Charge{"login", "b", Rate{2, time.Minute}}) // never less than one
+	mustReserve(t, l, Charge{Bucket: "login", Key: "b", Rate: Rate{2, time.Minute}}) // never less than one
 }
 
 func BenchmarkReserve(b *testing.B) {
 	l := newTest(b, nil, Config{})
-	c := Charge{"login.account", "ada@example.com", Rate{maxLimit, time.Hour}}
+	c := Charge{Bucket: "login.account", Key: "ada@example.com", Rate: Rate{maxLimit, time.Hour}}
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := l.Reserve(b.Context(), c); err != nil {
@@ -439,6 +455,6 @@ func BenchmarkReserveNewKeys(b *testing.B) {
 	l := newTest(b, nil, Config{})
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		_, _ = l.Reserve(b.Context(), Charge{"login.account", fmt.Sprint(i), login})
+		_, _ = l.Reserve(b.Context(), Charge{Bucket: "login.account", Key: fmt.Sprint(i), Rate: login})
 	}
 }

@@ -55,7 +55,18 @@ func (m *memory) charge(key string, rate Rate) tally {
 	return tally{key: key, rate: rate, count: count, ends: time.Unix(0, expiration+1)}
 }
 
-func (m *memory) refund(t tally) {
+// look returns a counter without charging it, 0 for none.
+func (m *memory) look(key string) int64 {
+	m.sweeping.RLock()
+	defer m.sweeping.RUnlock()
+	counter, ok := m.cache.Load(key)
+	if !ok || counter.Expired() {
+		return 0
+	}
+	return counter.Value()
+}
+
+func (m *memory) refund(t tally, n int64) {
 	m.sweeping.RLock()
 	defer m.sweeping.RUnlock()
 	expiration := t.ends.UnixNano() - 1
@@ -63,10 +74,9 @@ func (m *memory) refund(t tally) {
 	if !ok || counter.Expiration() != expiration || counter.Expired() {
 		return
 	}
-	// The window may end just here: then a new one would begin with a unit too
-	// many.
-	if count, _ := counter.Increment(-1, expiration); count < 0 {
-		counter.Increment(1, expiration)
+	// The window may end just here: then a new one would begin with units too many.
+	if count, _ := counter.Increment(-n, expiration); count < 0 {
+		counter.Increment(-count, expiration)
 	}
 }
 

@@ -7,15 +7,18 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // openTestRedis returns a Redis on the server of LATCHKEY_TEST_REDIS_URL. Tests
 // use keys of their own, so they may run beside each other.
-func openTestRedis(t testing.TB, through string) *Redis {
+func openTestRedis(t testing.TB, through string) *Shared {
 	t.Helper()
 	raw := os.Getenv("LATCHKEY_TEST_REDIS_URL")
 	if raw == "" {
@@ -28,22 +31,40 @@ func openTestRedis(t testing.TB, through string) *Redis {
 	if through != "" {
 		u.Host = through
 	}
-	return openRedis(t, u.String())
+	// A busy machine must not look like a Redis that is away.
+	return mustOpen(t, u.String(), time.Minute)
 }
 
-func openRedis(t testing.TB, url string) *Redis {
+func mustOpen(t testing.TB, url string, timeout time.Duration) *Shared {
 	t.Helper()
-	r, err := OpenRedis(url)
+	r, err := openRedis(url, timeout)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = r.Close() })
+	t.Cleanup(func() { _ = r.close() })
 	return r
 }
 
-func newShared(t testing.TB, redis *Redis) *Limiter {
+// rawRedis looks at the server behind the limiter's back.
+func rawRedis(t testing.TB) *redis.Client {
 	t.Helper()
-	l, err := New(testSecret, redis, Config{OnFallback: func(err error) { t.Error(err) }})
+	opts, err := redis.ParseURL(os.Getenv("LATCHKEY_TEST_REDIS_URL"))
+	if err != nil {
+		t.Fatal("LATCHKEY_TEST_REDIS_URL is not a URL")
+	}
+	client := redis.NewClient(opts)
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+// counterOf is the name of the counter of a plain charge.
+func (l *Limiter) counterOf(c Charge) string {
+	return l.name(c.Bucket, c.Key+"\x00"+strconv.Itoa(int(c.Rate.Period.Seconds())))
+}
+
+func newShared(t testing.TB, shared *Shared) *Limiter {
+	t.Helper()
+	l, err := New(testSecret, shared, Config{OnFallback: func(err error) { t.Error(err) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +73,7 @@ func newShared(t testing.TB, redis *Redis) *Limiter {
 
 // own returns a charge whose key no other run of the test has.
 func own(t testing.TB, rate Rate) Charge {
-	return Charge{"test", t.Name() + time.Now().String(), rate}
+	return Charge{Bucket: "test", Key: t.Name() + time.Now().String(), Rate: rate}
 }
 
 func TestOpenRedisRefuses(t *testing.T) {
@@ -73,8 +94,7 @@ func TestOpenRedisRefuses(t *testing.T) {
 
 // two processes, one limit.
 func TestRedisIsSharedAndAtomic(t *testing.T) {
-	redis1, redis2 := openTestRedis(t, ""), openTestRedis(t, "")
-	l1, l2 := newShared(t, redis1), newShared(t, redis2)
+	l1, l2 := newShared(t, openTestRedis(t, "")), newShared(t, openTestRedis(t, ""))
 	c := own(t, Rate{10, time.Minute})
 	if n := storm(c, l1, l2); n != 10 {
 		t.Fatalf("%d of 1000 passed a limit of 10", n)
@@ -89,29 +109,28 @@ func TestRedisIsSharedAndAtomic(t *testing.T) {
 
 // R-32, with the store where a decrement could open a window.
 func TestRedisRefund(t *testing.T) {
-	redis := openTestRedis(t, "")
-	l, ctx := newShared(t, redis), t.Context()
+	l, ctx := newShared(t, openTestRedis(t, "")), t.Context()
 	c := own(t, Rate{2, time.Minute})
-	key := redisPrefix + ":" + l.name(c)
+	key := redisPrefix + ":" + l.counterOf(c)
 
 	r := mustReserve(t, l, c)
 	mustReserve(t, l, c)
-	if err := redis.client.PExpire(ctx, key, 30*time.Second).Err(); err != nil {
+	if err := rawRedis(t).PExpire(ctx, key, 30*time.Second).Err(); err != nil {
 		t.Fatal(err)
 	}
 	r.Refund(ctx)
 	r.Refund(ctx)
-	if left := redis.client.PTTL(ctx, key).Val(); left > 30*time.Second || left < 20*time.Second {
+	if left := rawRedis(t).PTTL(ctx, key).Val(); left > 30*time.Second || left < 20*time.Second {
 		t.Errorf("the refund made the window %v long", left)
 	}
 	late := mustReserve(t, l, c)
 	mustReach(t, l, c)
 
-	if err := redis.client.Del(ctx, key).Err(); err != nil {
+	if err := rawRedis(t).Del(ctx, key).Err(); err != nil {
 		t.Fatal(err)
 	}
 	late.Refund(ctx) // the key is gone: it must not come back below zero
-	if n, err := redis.client.Get(ctx, key).Int64(); err != nil || n != 0 {
+	if n, err := rawRedis(t).Get(ctx, key).Int64(); err != nil || n != 0 {
 		t.Errorf("%d, %v after the refund of a lost unit", n, err)
 	}
 	mustReserve(t, l, c)
@@ -120,22 +139,20 @@ func TestRedisRefund(t *testing.T) {
 }
 
 func TestRedisRefundKeepsAwayFromTheEnd(t *testing.T) {
-	redis := openTestRedis(t, "")
-	l := newShared(t, redis)
+	l := newShared(t, openTestRedis(t, ""))
 	c := own(t, Rate{1, time.Second})
 	mustReserve(t, l, c).Refund(t.Context())
-	if n, err := redis.client.Get(t.Context(), redisPrefix+":"+l.name(c)).Int64(); err != nil || n != 1 {
+	if n, err := rawRedis(t).Get(t.Context(), redisPrefix+":"+l.counterOf(c)).Int64(); err != nil || n != 1 {
 		t.Fatalf("%d, %v", n, err)
 	}
 }
 
 // A restart of Redis forgets the scripts.
 func TestRedisLoadsItsScriptsAgain(t *testing.T) {
-	redis := openTestRedis(t, "")
-	l := newShared(t, redis)
+	l := newShared(t, openTestRedis(t, ""))
 	c := own(t, Rate{2, time.Minute})
 	mustReserve(t, l, c)
-	if err := redis.client.ScriptFlush(t.Context()).Err(); err != nil {
+	if err := rawRedis(t).ScriptFlush(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
 	mustReserve(t, l, c)
@@ -144,10 +161,9 @@ func TestRedisLoadsItsScriptsAgain(t *testing.T) {
 
 //
 func TestRedisKeysAreNotReadable(t *testing.T) {
-	redis := openTestRedis(t, "")
-	l := newShared(t, redis)
-	mustReserve(t, l, Charge{"test", "canary@example.com", Rate{1000000, time.Minute}})
-	keys, err := redis.client.Keys(t.Context(), "*").Result()
+	l := newShared(t, openTestRedis(t, ""))
+	mustReserve(t, l, Charge{Bucket: "test", Key: "canary@example.com", Rate: Rate{1000000, time.Minute}})
+	keys, err := rawRedis(t).Keys(t.Context(), "*").Result()
 	if err != nil || len(keys) == 0 || strings.Contains(strings.Join(keys, " "), "canary") {
 		t.Fatal(keys, err)
 	}
@@ -250,7 +266,7 @@ func TestRedisThatIsAwayFromTheStart(t *testing.T) {
 	} {
 		t.Run(reason, func(t *testing.T) {
 			var away []error
-			l, err := New(testSecret, openRedis(t, "redis://:canary@"+address), Config{OnFallback: func(err error) { away = append(away, err) }})
+			l, err := New(testSecret, mustOpen(t, "redis://:canary@"+address, redisTimeout), Config{OnFallback: func(err error) { away = append(away, err) }})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -273,17 +289,16 @@ func TestRedisThatIsAwayFromTheStart(t *testing.T) {
 }
 
 func TestRedisClosed(t *testing.T) {
-	redis := openRedis(t, "redis://127.0.0.1:1")
-	if err := redis.Close(); err != nil {
-		t.Fatal(err)
-	}
-	l, err := New(testSecret, redis, Config{})
+	l, err := New(testSecret, mustOpen(t, "redis://127.0.0.1:1", redisTimeout), Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	mustReserve(t, l, Charge{"test", "a", Rate{1, time.Minute}})
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	mustReserve(t, l, Charge{Bucket: "test", Key: "a", Rate: Rate{1, time.Minute}})
 	var limit *Error
-	if _, err := l.Reserve(t.Context(), Charge{"test", "a", Rate{1, time.Minute}}); !errors.As(err, &limit) {
+	if _, err := l.Reserve(t.Context(), Charge{Bucket: "test", Key: "a", Rate: Rate{1, time.Minute}}); !errors.As(err, &limit) {
 		t.Fatal(err)
 	}
 }

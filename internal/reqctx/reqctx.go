@@ -11,11 +11,12 @@ import (
 	"latchkey/internal/token"
 )
 
-// Cookies is where a resolver puts the refresh token for a browser. The transport writes it
-// into the answer's header.
+// Cookies is where a resolver puts what a browser keeps. The transport writes it into the
+// answer's header.
 type Cookies interface {
 	Set(refresh token.Secret, maxAge time.Duration)
-	Clear()
+	Clear()                                             // the refresh token alone
+	Remember(device token.Secret, maxAge time.Duration) // the mark of a known device
 }
 
 // Request is what is known of one request.
@@ -66,8 +67,9 @@ func From(ctx context.Context) *Request {
 
 type noCookies struct{}
 
-func (noCookies) Set(token.Secret, time.Duration) {}
-func (noCookies) Clear()                          {}
+func (noCookies) Set(token.Secret, time.Duration)      {}
+func (noCookies) Clear()                               {}
+func (noCookies) Remember(token.Secret, time.Duration) {}
 
 // LogHandler adds the request's id, client address and user agent to every record logged with its context.
 func LogHandler(next slog.Handler) slog.Handler { return logHandler{next} }

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,9 +14,10 @@ import (
 // endedSet knows the sessions that ended so recently that an access token of theirs may still
 // be alive; older ones need no entry, so it stays small. The zero value is empty.
 type endedSet struct {
-	mu    sync.RWMutex
-	until map[uuid.UUID]time.Time
-	asOf  time.Time // complete up to here; the zero Time: never
+	mu      sync.RWMutex
+	until   map[uuid.UUID]time.Time
+	version uint64    // counts changes of until's keys
+	asOf    time.Time // complete up to here; the zero Time: never
 }
 
 // current notes that everything that ended before an instant is in the set.
@@ -32,9 +35,6 @@ func (e *endedSet) age() time.Duration {
 }
 
 func (e *endedSet) add(ids ...uuid.UUID) {
-	if len(ids) == 0 {
-		return
-	}
 	until := time.Now().Add(token.MaxAccessLife)
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -45,6 +45,7 @@ func (e *endedSet) add(ids ...uuid.UUID) {
 		// The first entry stands: reading the same fact again must not keep it for ever.
 		if _, known := e.until[id]; !known {
 			e.until[id] = until
+			e.version++
 		}
 	}
 }
@@ -64,6 +65,21 @@ func (e *endedSet) sweep() {
 	for id, until := range e.until {
 		if now.After(until) {
 			delete(e.until, id)
+			e.version++
 		}
 	}
+}
+
+// list answers the sessions, in no order, and the version of the list.
+func (e *endedSet) list() ([]uuid.UUID, uint64) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return slices.Collect(maps.Keys(e.until)), e.version
+}
+
+// changed reports whether the list is another one than a version's.
+func (e *endedSet) changed(version uint64) bool {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.version != version
 }

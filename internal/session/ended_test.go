@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,9 +74,16 @@ func (f *fakeStore) DeleteDeadSessions(ctx context.Context, _ time.Duration, _ i
 }
 
 // oneKey is a KeyStore with whatever was added to it.
-type oneKey struct{ keys []token.StoredKey }
+type oneKey struct {
+	token.KeyStore
+	keys []token.StoredKey
+	away atomic.Pointer[error]
+}
 
 func (k *oneKey) SigningKeys(context.Context) ([]token.StoredKey, time.Time, error) {
+	if err := k.away.Load(); err != nil {
+		return nil, time.Time{}, *err
+	}
 	return k.keys, time.Now(), nil
 }
 
@@ -85,18 +93,22 @@ func (k *oneKey) AddSigningKey(_ context.Context, key token.StoredKey, _ time.Du
 	return nil
 }
 
-func (k *oneKey) DeleteSigningKeys(context.Context, []string) error { return nil }
-
 func fakeService(t *testing.T, store *fakeStore) (*Service, token.Access, string) {
+	t.Helper()
+	return fakeServiceWith(t, store, &oneKey{})
+}
+
+func fakeServiceWith(t *testing.T, store *fakeStore, stored *oneKey) (*Service, token.Access, string) {
 	t.Helper()
 	master, err := token.ParseMaster(token.GenerateMaster().Reveal())
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys := token.NewKeyring(&oneKey{}, master, token.EdDSA)
+	keys := token.NewKeyring(stored, master, token.EdDSA)
 	if err := keys.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	go keys.Run(t.Context(), quiet())
 	issuer, err := token.NewIssuer(keys, token.IssuerConfig{Issuer: "i", Audience: "a", ClientID: "c", TTL: 10 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
@@ -106,17 +118,18 @@ func fakeService(t *testing.T, store *fakeStore) (*Service, token.Access, string
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(store, Tokens{Access: issuer, Refresh: token.NewRefreshCodec(master)}, event.NewLog(quiet()), Config{})
+	s := New(store, Tokens{Access: issuer, Refresh: token.NewRefreshCodec(master)}, nil, event.NewLog(quiet()), Config{})
 	return s, access, text.Reveal()
 }
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
-// a process that cannot learn which sessions have ended does not guess.
+// a process that cannot learn which sessions have ended, or which signing keys were
+// removed, does not guess.
 func TestStaleViewRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &fakeStore{}
-		s, _, text := fakeService(t, store)
+		store, stored, away := &fakeStore{}, &oneKey{}, errors.New("away")
+		s, _, text := fakeServiceWith(t, store, stored)
 		if _, err := s.Authenticate(text); !errors.Is(err, ErrUncertain) {
 			t.Errorf("before the first look: %v", err)
 		}
@@ -130,11 +143,14 @@ func TestStaleViewRefuses(t *testing.T) {
 			want  error
 		}{
 			{"in order", func() {}, time.Minute, nil},
-			{"the database fails, and the view is still young", func() { store.err = errors.New("away") }, 14 * time.Second, nil},
+			{"the database fails, and the view is still young", func() { store.err = away }, 14 * time.Second, nil},
 			{"it is too old", func() {}, 10 * time.Second, ErrUncertain},
 			{"the database is back", func() { store.err = nil }, 6 * time.Second, nil},
 			{"the connection hangs", func() { store.hung = true }, 30 * time.Second, ErrUncertain},
 			{"and a new one does not: one round was lost, not all", func() { store.hung = false }, 11 * time.Second, nil},
+			{"only the keys cannot be read, and were a moment ago", func() { stored.away.Store(&away) }, 10 * time.Second, nil},
+			{"the keys are too old: one that signed this may be gone", func() {}, 10 * time.Second, ErrUncertain},
+			{"the keys are back", func() { stored.away.Store(nil) }, 5 * time.Second, nil},
 		} {
 			store.turn(step.spoil)
 			time.Sleep(step.wait)
@@ -209,6 +225,31 @@ func TestEndedSetForgets(t *testing.T) {
 		e.sweep()
 		if e.has(id) || len(e.until) != 0 {
 			t.Error("kept for ever")
+		}
+	})
+}
+
+// memory is bounded by what ended lately, however much ends.
+func TestEndedSetStaysSmall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var e endedSet
+		const each = 25_000
+		for range 4 {
+			ids := make([]uuid.UUID, each)
+			for i := range ids {
+				ids[i] = uuid.New()
+			}
+			e.add(ids...)
+			time.Sleep(token.MaxAccessLife / 2)
+			e.sweep()
+			if len(e.until) > 2*each {
+				t.Errorf("%d entries", len(e.until))
+			}
+		}
+		time.Sleep(token.MaxAccessLife)
+		e.sweep()
+		if list, _ := e.list(); len(list) != 0 {
+			t.Errorf("%d left", len(list))
 		}
 	})
 }

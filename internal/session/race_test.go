@@ -15,7 +15,7 @@ import (
 )
 
 // whatever refreshes get on any replica while revokeAll runs on one is dead afterwards:
-// 1,000 rounds of 200 refreshes with LATCHKEY_TEST_LONG set, otherwise what 10 seconds allow.
+// 1,000 rounds of 200 refreshes with LATCHKEY_TEST_LONG set, otherwise what three seconds allow.
 func TestRefreshesRaceRevokeAll(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *storetest.Database) {
 		master := newMaster(t)
@@ -23,7 +23,7 @@ func TestRefreshesRaceRevokeAll(t *testing.T) {
 		u := newUser(t, db, "ada@example.com")
 		rounds, granted := 0, 0
 		long := os.Getenv("LATCHKEY_TEST_LONG") != ""
-		for began := time.Now(); rounds < 1000 && (long || time.Since(began) < 10*time.Second) && !t.Failed(); rounds++ {
+		for began := time.Now(); rounds < 1000 && (long || time.Since(began) < 3*time.Second) && !t.Failed(); rounds++ {
 			granted += raceRevokeAll(t, replicas, u)
 		}
 		t.Logf("%d rounds of 200 refreshes, of which %d came before the end", rounds, granted)
@@ -44,7 +44,7 @@ func raceRevokeAll(t *testing.T, replicas []*session.Service, u user.User) int {
 		got = append(got, g)
 		for i := range each {
 			work = append(work, func() {
-				next, err := replicas[i%2].Refresh(t.Context(), g.Refresh)
+				next, err := replicas[i%2].Refresh(t.Context(), g.Refresh, session.Client{})
 				if err != nil && !errors.Is(err, session.ErrEnded) {
 					t.Error(err)
 				}
@@ -80,7 +80,7 @@ func raceRevokeAll(t *testing.T, replicas []*session.Service, u user.User) int {
 		}
 		if text := g.Refresh.Reveal(); !tried[text] { // most of them are one
 			tried[text] = true
-			if _, err := replicas[1].Refresh(t.Context(), g.Refresh); !errors.Is(err, session.ErrEnded) {
+			if _, err := replicas[1].Refresh(t.Context(), g.Refresh, session.Client{}); !errors.Is(err, session.ErrEnded) {
 				t.Errorf("a refresh token lives: %v", err)
 			}
 		}
@@ -94,6 +94,9 @@ func TestRevokeAllWithinOneSecond(t *testing.T) {
 		s := newService(t, db, newMaster(t), policy)
 		u := newUser(t, db, "ada@example.com")
 		for together := 0; together < 100; {
+			if err := s.LoadEnded(t.Context()); err != nil { // on a busy machine the view gets too old
+				t.Fatal(err)
+			}
 			second := time.Now().Unix()
 			old := start(t, s, u)
 			if n, err := s.RevokeAll(t.Context(), u.ID, token.Secret{}); err != nil || n != 1 {
@@ -108,10 +111,10 @@ func TestRevokeAllWithinOneSecond(t *testing.T) {
 			if !errors.Is(errBefore, session.ErrRevoked) || errAfter != nil {
 				t.Fatalf("old: %+v, %v; new: %+v, %v", before, errBefore, after, errAfter)
 			}
-			if _, err := s.Refresh(t.Context(), old.Refresh); !errors.Is(err, session.ErrEnded) {
+			if _, err := s.Refresh(t.Context(), old.Refresh, session.Client{}); !errors.Is(err, session.ErrEnded) {
 				t.Fatalf("old: %v", err)
 			}
-			if _, err := s.Refresh(t.Context(), fresh.Refresh); err != nil {
+			if _, err := s.Refresh(t.Context(), fresh.Refresh, session.Client{}); err != nil {
 				t.Fatalf("new: %v", err)
 			}
 			if err := s.Logout(t.Context(), fresh.Refresh, session.Principal{}); err != nil {

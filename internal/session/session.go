@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,15 +16,17 @@ import (
 	"latchkey/internal/user"
 )
 
-// Errors of Authenticate. ErrEnded is what Refresh answers too.
+// Errors of Authenticate, and of Start and Refresh.
 var (
 	// ErrNoToken: the request carries no access token.
 	ErrNoToken = errors.New("session: no access token")
-	// ErrUncertain: this process has not learned for too long which sessions have ended, so it
-	// cannot tell.
-	ErrUncertain = errors.New("session: the view of ended sessions is too old")
+	// ErrUncertain: this process has not learned for too long which sessions have ended and which
+	// signing keys were removed, so it cannot tell.
+	ErrUncertain = errors.New("session: the view of ended sessions or signing keys is too old")
 	// ErrRevoked: the access token is good, but its session has ended.
 	ErrRevoked = errors.New("session: the access token's session has ended")
+	// ErrDisabled: the account was disabled before its new session began.
+	ErrDisabled = errors.New("session: the account is disabled")
 	// ErrEnded: the refresh token is missing, not ours, or of a session that is over. The cause
 	// is in an *EndedError and is for the log.
 	ErrEnded = errors.New("session: ended")
@@ -51,11 +51,13 @@ const (
 	EndedByRevokeAll EndReason = "revoke_all"
 	EndedByReuse     EndReason = "reuse"    // a superseded token came back after the grace
 	EndedByNewLogin  EndReason = "replaced" // the same browser signed in again
+	EndedByOwner     EndReason = "revoked"  // its user ended this one alone
+	EndedByCap       EndReason = "cap"      // its user signed in once too often
+	EndedByDisabling EndReason = "disabled" // the user may not sign in any more
 
 	// These follow from what it keeps.
-	EndedByIdle      EndReason = "idle"     // not used for the idle lifetime
-	EndedByAge       EndReason = "expired"  // the absolute lifetime is over
-	EndedByDisabling EndReason = "disabled" // the user may not sign in any more
+	EndedByIdle EndReason = "idle"    // not used for the idle lifetime
+	EndedByAge  EndReason = "expired" // the absolute lifetime is over
 
 	// These are faults of the token alone.
 	TokenMissing EndReason = "no_token"    // nothing was presented
@@ -67,6 +69,7 @@ const (
 type Client struct {
 	Address   netip.Addr // the zero Addr if it could not be told
 	UserAgent string
+	Device    token.Secret // the mark of a known device (token.DeviceCodec), if the browser has one
 }
 
 // Principal is who a request acts for.
@@ -75,6 +78,14 @@ type Principal struct {
 	SessionID uuid.UUID
 	Roles     []user.Role
 	AuthTime  time.Time // when the user last proved who they are
+	Until     time.Time // when the access token stops being accepted
+}
+
+// Session is a living session, for its user to see.
+type Session struct {
+	ID                               uuid.UUID
+	CreatedAt, LastUsedAt, ExpiresAt time.Time
+	Client                           Client // of the sign-in or the newest rotation
 }
 
 // Grant is what a caller holds after signing in or refreshing.
@@ -85,6 +96,7 @@ type Grant struct {
 	AccessTTL  time.Duration // whole seconds, from now
 	Refresh    token.Secret
 	RefreshTTL time.Duration // until the session's absolute end
+	Device     token.Secret  // after signing in: the mark that makes this browser a known device
 	// Unchanged: the caller presented the very token in Refresh, and the next rotation may be
 	// near. A transport that can leave the caller's copy alone (a cookie) must: an answer that
 	// is overtaken by the rotation's would otherwise put the old token back.
@@ -98,6 +110,8 @@ type NewSession struct {
 	SecretHash []byte
 	Client     Client
 	TTL        time.Duration
+	IdleTTL    time.Duration
+	Max        int       // living sessions of a user, this one included
 	Replaces   uuid.UUID // a session to end in the same transaction; uuid.Nil for none
 }
 
@@ -109,6 +123,7 @@ type Rotate struct {
 	Grace      time.Duration
 	IdleTTL    time.Duration
 	MaxRepeats int
+	Client     Client // kept with a rotation, where it is known
 }
 
 // Outcome says what a refresh did.
@@ -138,19 +153,21 @@ type Rotation struct {
 
 // Store keeps sessions. Every instant is the database's.
 type Store interface {
-	// CreateSession stores n and answers the instant it was created at.
-	CreateSession(ctx context.Context, n NewSession) (time.Time, error)
+	// CreateSession stores n and answers the instant it was created at, and which of the
+	// user's sessions it ended as too many: the least recently used. Errors: ErrDisabled.
+	CreateSession(ctx context.Context, n NewSession) (createdAt time.Time, tooMany []uuid.UUID, err error)
 	// RotateSession decides a refresh in one statement. What it decides is committed, also
 	// when the caller gets an error for it.
 	RotateSession(ctx context.Context, r Rotate) (Rotation, error)
 	// EndSession ends one session and reports whether nobody had before.
 	EndSession(ctx context.Context, id uuid.UUID, reason EndReason) (bool, error)
+	// EndOwnSession ends a living session of a user and reports whether there was one.
+	EndOwnSession(ctx context.Context, userID, id uuid.UUID, reason EndReason, idle time.Duration) (bool, error)
 	// EndSessionsOf ends all sessions of a user and answers their ids, and how many of them
 	// were alive: used within idle, and before their absolute end.
 	EndSessionsOf(ctx context.Context, userID uuid.UUID, reason EndReason, idle time.Duration) (ids []uuid.UUID, alive int, err error)
-	// DeleteDeadSessions deletes at most limit sessions that have been over for at least age
-	// and answers how many.
-	DeleteDeadSessions(ctx context.Context, age time.Duration, limit int) (int, error)
+	// LiveSessions answers the living sessions of a user, the last used first.
+	LiveSessions(ctx context.Context, userID uuid.UUID, idle time.Duration) ([]Session, error)
 }
 
 // News tells which sessions have ended, whichever process ended them.
@@ -163,10 +180,23 @@ type News interface {
 	ListenEnded(ctx context.Context, listening func(), ended func(uuid.UUID)) error
 }
 
+// Cleaner forgets sessions.
+type Cleaner interface {
+	// DeleteDeadSessions deletes at most limit sessions that have been over for at least age
+	// and answers how many.
+	DeleteDeadSessions(ctx context.Context, age time.Duration, limit int) (int, error)
+}
+
 // Database keeps sessions and tells of their ends.
 type Database interface {
 	Store
 	News
+	Cleaner
+}
+
+// Limiter reserves an attempt before it is made.
+type Limiter interface {
+	Reserve(ctx context.Context, charges ...ratelimit.Charge) (*ratelimit.Reservation, error)
 }
 
 // Tokens makes and checks both kinds.
@@ -180,6 +210,8 @@ type Config struct {
 	Grace   time.Duration // how long a superseded refresh token is forgiven; 0: never
 	IdleTTL time.Duration
 	TTL     time.Duration
+	Limits  ratelimit.Limits // RefreshSession, RefreshInvalid
+	Max     int              // living sessions of a user
 }
 
 // maxRepeats is how often one generation is handed out again before the caller has to wait.
@@ -187,37 +219,48 @@ const maxRepeats = 100
 
 // Service starts, authenticates, refreshes and ends sessions.
 type Service struct {
-	db     Database
-	tokens Tokens
-	events *event.Log
-	cfg    Config
-	ended  endedSet
+	db      Database
+	tokens  Tokens
+	limiter Limiter
+	events  *event.Log
+	cfg     Config
+
+	ended   endedSet
+	watches watchList
+	feed    feedCache
 }
 
 // New wires a Service.
-func New(db Database, tokens Tokens, events *event.Log, cfg Config) *Service {
-	return &Service{db: db, tokens: tokens, events: events, cfg: cfg}
+func New(db Database, tokens Tokens, limiter Limiter, events *event.Log, cfg Config) *Service {
+	return &Service{db: db, tokens: tokens, limiter: limiter, events: events, cfg: cfg}
 }
 
 // Start makes a new session for a user who has just proved who they are. A refresh token that
 // the same browser presented gives no authority; its session ends with the new one's start
-// . Only login.Complete calls Start.
+// . Errors: ErrDisabled, or the store's. Only login.Complete calls Start.
 func (s *Service) Start(ctx context.Context, u user.User, c Client, presented token.Secret) (Grant, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return Grant{}, fmt.Errorf("session: make an id: %w", err)
 	}
 	fresh := token.NewRefresh(id)
-	n := NewSession{ID: id, UserID: u.ID, SecretHash: fresh.SecretHash(), Client: c, TTL: s.cfg.TTL}
+	n := NewSession{
+		ID: id, UserID: u.ID, SecretHash: fresh.SecretHash(), Client: c,
+		TTL: s.cfg.TTL, IdleTTL: s.cfg.IdleTTL, Max: s.cfg.Max,
+	}
 	if old, err := s.tokens.Refresh.Decode(presented); err == nil {
 		n.Replaces = old.SessionID
 	}
-	createdAt, err := s.db.CreateSession(ctx, n)
+	createdAt, tooMany, err := s.db.CreateSession(ctx, n)
 	if err != nil {
 		return Grant{}, fmt.Errorf("session: start: %w", err)
 	}
 	if n.Replaces != uuid.Nil {
-		s.ended.add(n.Replaces)
+		s.noteEnded(n.Replaces)
+	}
+	s.noteEnded(tooMany...)
+	for _, id := range tooMany {
+		s.events.Record(ctx, event.Event{Name: event.SessionCapped, UserID: u.ID, SessionID: id})
 	}
 	return s.grant(u, createdAt, fresh, s.cfg.TTL)
 }
@@ -242,31 +285,54 @@ func (s *Service) Authenticate(accessToken string) (Principal, error) {
 	for i, r := range a.Roles {
 		roles[i] = user.Role(r)
 	}
-	return Principal{UserID: a.UserID, SessionID: a.SessionID, Roles: roles, AuthTime: a.AuthTime}, nil
+	return Principal{UserID: a.UserID, SessionID: a.SessionID, Roles: roles, AuthTime: a.AuthTime, Until: a.Until}, nil
 }
 
 // Fresh answers ErrUncertain while Authenticate would.
 func (s *Service) Fresh() error {
-	if s.ended.age() > maxViewAge {
+	if s.ended.age() > maxViewAge || s.tokens.Access.KeysAge() > maxViewAge {
 		return ErrUncertain
 	}
 	return nil
 }
 
-// Refresh exchanges a refresh token for a new grant. Errors: ErrEnded (as *EndedError),
-// *ratelimit.Error for a token that is repeated without end, or the store's.
-func (s *Service) Refresh(ctx context.Context, presented token.Secret) (Grant, error) {
+// Holder answers the session that a genuine refresh token names, dead or alive; uuid.Nil for any
+// other text. It asks nobody.
+func (s *Service) Holder(presented token.Secret) uuid.UUID {
+	r, err := s.tokens.Refresh.Decode(presented)
+	if err != nil {
+		return uuid.Nil
+	}
+	return r.SessionID
+}
+
+// Refresh exchanges a refresh token for a new grant. Genuine tokens are charged to their session
+// and others to the client's address, so that no stranger keeps a session from refreshing
+// . Errors: ErrEnded (as *EndedError), *ratelimit.Error, or the store's.
+func (s *Service) Refresh(ctx context.Context, presented token.Secret, c Client) (Grant, error) {
 	if presented.Empty() {
 		return Grant{}, &EndedError{TokenMissing}
 	}
 	old, err := s.tokens.Refresh.Decode(presented)
+	charge := s.cfg.Limits.Charge(ratelimit.RefreshSession, old.SessionID.String())
+	if err != nil {
+		charge = s.cfg.Limits.Charge(ratelimit.RefreshInvalid, ratelimit.AddressKey(c.Address))
+	}
+	_, limited := s.limiter.Reserve(ctx, charge)
+	var limit *ratelimit.Error
+	if errors.As(limited, &limit) {
+		s.events.Record(ctx, event.Event{Name: event.RefreshFailed, SessionID: old.SessionID, Reason: limit.Bucket})
+	}
+	if limited != nil {
+		return Grant{}, limited
+	}
 	if err != nil {
 		s.events.Record(ctx, event.Event{Name: event.RefreshFailed, Reason: string(TokenForged)})
 		return Grant{}, &EndedError{TokenForged}
 	}
 	r, err := s.db.RotateSession(ctx, Rotate{
 		SessionID: old.SessionID, SecretHash: old.SecretHash(), Generation: old.Generation,
-		Grace: s.cfg.Grace, IdleTTL: s.cfg.IdleTTL, MaxRepeats: maxRepeats,
+		Grace: s.cfg.Grace, IdleTTL: s.cfg.IdleTTL, MaxRepeats: maxRepeats, Client: c,
 	})
 	if err != nil {
 		return Grant{}, fmt.Errorf("session: refresh: %w", err)
@@ -283,7 +349,7 @@ func (s *Service) Refresh(ctx context.Context, presented token.Secret) (Grant, e
 		tell(event.RefreshFailed, "repeated too often")
 		return Grant{}, &ratelimit.Error{RetryAfter: max(r.Wait, time.Second)}
 	case Reused:
-		s.ended.add(old.SessionID)
+		s.noteEnded(old.SessionID)
 		tell(event.RefreshReused, fmt.Sprintf("generation %d of %d", old.Generation, r.Generation))
 		return Grant{}, &EndedError{EndedByReuse}
 	default:
@@ -311,7 +377,7 @@ func (s *Service) Logout(ctx context.Context, presented token.Secret, p Principa
 		if err != nil {
 			return fmt.Errorf("session: log out: %w", err)
 		}
-		s.ended.add(id)
+		s.noteEnded(id)
 		if ended {
 			e := event.Event{Name: event.LoggedOut, SessionID: id}
 			if id == p.SessionID { // another session may be another user's
@@ -330,7 +396,7 @@ func (s *Service) RevokeAll(ctx context.Context, userID uuid.UUID, presented tok
 	if err != nil {
 		return 0, fmt.Errorf("session: revoke all: %w", err)
 	}
-	s.ended.add(ids...)
+	s.noteEnded(ids...)
 	s.events.Record(ctx, event.Event{Name: event.AllRevoked, UserID: userID, Count: alive})
 	return alive, s.Logout(ctx, presented, Principal{})
 }
@@ -350,98 +416,4 @@ func (s *Service) grant(u user.User, authTime time.Time, r token.Refresh, ttl ti
 		User: u, SessionID: r.SessionID, Access: access, AccessTTL: lifetime,
 		Refresh: s.tokens.Refresh.Encode(r), RefreshTTL: ttl,
 	}, nil
-}
-
-const (
-	// A view of the ended sessions that is older than maxViewAge decides nothing; it is
-	// read anew every reloadInterval.
-	reloadInterval  = 5 * time.Second
-	maxViewAge      = 15 * time.Second
-	listenPause     = time.Second
-	cleanupInterval = 10 * time.Minute
-	cleanupBatch    = 500
-	// deadFor keeps dead sessions for a day, so that the log can tell "reused" from "unknown".
-	deadFor = 24 * time.Hour
-)
-
-// LoadEnded reads the sessions that ended while their access tokens may still live. Call it
-// before the first Authenticate.
-func (s *Service) LoadEnded(ctx context.Context) error {
-	asked := time.Now()
-	ids, err := s.db.EndedSessions(ctx, token.MaxAccessLife)
-	if err != nil {
-		return fmt.Errorf("session: read ended sessions: %w", err)
-	}
-	s.ended.add(ids...)
-	s.ended.current(asked)
-	return nil
-}
-
-// Run listens for what other processes end, reads all of it again every few seconds in case
-// something was missed, and deletes dead sessions in small batches, until ctx ends.
-func (s *Service) Run(ctx context.Context, log *slog.Logger) {
-	var work sync.WaitGroup
-	// A long clean-up must not hold up the news of ended sessions.
-	work.Go(func() { s.listen(ctx, log) })
-	work.Go(func() { repeat(ctx, log, reloadInterval, s.reload) })
-	work.Go(func() { repeat(ctx, log, cleanupInterval, s.deleteDead) })
-	work.Wait()
-}
-
-// repeat does something now and every interval. A round is bounded, so that a connection that
-// went dead silently costs one round and not all that follow.
-func repeat(ctx context.Context, log *slog.Logger, interval time.Duration, round func(context.Context) error) {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	for {
-		bounded, cancel := context.WithTimeout(ctx, interval)
-		if err := round(bounded); err != nil && ctx.Err() == nil {
-			log.WarnContext(ctx, "background work on sessions failed", "error", err)
-		}
-		cancel()
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-// listen keeps a connection that hears of ended sessions as they end.
-func (s *Service) listen(ctx context.Context, log *slog.Logger) {
-	for ctx.Err() == nil {
-		err := s.db.ListenEnded(ctx, func() {
-			// What ended while nobody listened.
-			bounded, cancel := context.WithTimeout(ctx, reloadInterval)
-			defer cancel()
-			if err := s.LoadEnded(bounded); err != nil && ctx.Err() == nil {
-				log.WarnContext(ctx, "ended sessions could not be read", "error", err)
-			}
-		}, func(id uuid.UUID) { s.ended.add(id) })
-		if ctx.Err() != nil {
-			return
-		}
-		log.WarnContext(ctx, "the connection that hears of ended sessions broke: they are read every few seconds meanwhile", "error", err)
-		select {
-		case <-ctx.Done():
-		case <-time.After(listenPause):
-		}
-	}
-}
-
-func (s *Service) reload(ctx context.Context) error {
-	s.ended.sweep()
-	return s.LoadEnded(ctx)
-}
-
-func (s *Service) deleteDead(ctx context.Context) error {
-	for {
-		n, err := s.db.DeleteDeadSessions(ctx, deadFor, cleanupBatch)
-		if err != nil {
-			return fmt.Errorf("session: delete dead sessions: %w", err)
-		}
-		if n < cleanupBatch {
-			return nil
-		}
-	}
 }

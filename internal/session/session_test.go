@@ -2,7 +2,9 @@ package session_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -14,7 +16,7 @@ import (
 	"latchkey/internal/user"
 )
 
-var policy = session.Config{Grace: 30 * time.Second, IdleTTL: 7 * 24 * time.Hour, TTL: 30 * 24 * time.Hour}
+var policy = session.Config{Grace: 30 * time.Second, IdleTTL: 7 * 24 * time.Hour, TTL: 30 * 24 * time.Hour, Max: 50}
 
 func newMaster(t *testing.T) token.Master {
 	t.Helper()
@@ -52,11 +54,11 @@ func TestStartAuthenticateRefresh(t *testing.T) {
 		if err != nil || p.UserID != u.ID || p.SessionID != first.SessionID || len(p.Roles) != 1 {
 			t.Fatalf("%+v, %v", p, err)
 		}
-		second, err := s.Refresh(t.Context(), first.Refresh)
+		second, err := s.Refresh(t.Context(), first.Refresh, session.Client{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := s.Refresh(t.Context(), first.Refresh)
+		again, err := s.Refresh(t.Context(), first.Refresh, session.Client{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,7 +103,7 @@ func TestEndedSessionsAreRefused(t *testing.T) {
 				if _, err := s.Authenticate(g.Access.Reveal()); !errors.Is(err, session.ErrRevoked) {
 					t.Errorf("access token: %v", err)
 				}
-				if _, err := s.Refresh(t.Context(), g.Refresh); !errors.Is(err, session.ErrEnded) {
+				if _, err := s.Refresh(t.Context(), g.Refresh, session.Client{}); !errors.Is(err, session.ErrEnded) {
 					t.Errorf("refresh token: %v", err)
 				}
 				if _, err := s.Authenticate(start(t, s, g.User).Access.Reveal()); err != nil {
@@ -122,25 +124,25 @@ func TestReuse(t *testing.T) {
 		s := newService(t, db, newMaster(t), policy)
 		u := newUser(t, db, "ada@example.com")
 		g, other := start(t, s, u), start(t, s, u)
-		next, err := s.Refresh(t.Context(), g.Refresh)
+		next, err := s.Refresh(t.Context(), g.Refresh, session.Client{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		db.Age(t, 31*time.Second)
 		var ended *session.EndedError
-		if _, err := s.Refresh(t.Context(), g.Refresh); !errors.As(err, &ended) || ended.Reason != session.EndedByReuse {
+		if _, err := s.Refresh(t.Context(), g.Refresh, session.Client{}); !errors.As(err, &ended) || ended.Reason != session.EndedByReuse {
 			t.Fatalf("reuse: %v", err)
 		}
 		if reason := db.Text(t, "SELECT end_reason FROM sessions WHERE ended_at IS NOT NULL"); reason != "reuse" {
 			t.Errorf("not committed: %q", reason)
 		}
-		if _, err := s.Refresh(t.Context(), next.Refresh); !errors.Is(err, session.ErrEnded) {
+		if _, err := s.Refresh(t.Context(), next.Refresh, session.Client{}); !errors.Is(err, session.ErrEnded) {
 			t.Errorf("the head: %v", err)
 		}
 		if _, err := s.Authenticate(next.Access.Reveal()); !errors.Is(err, session.ErrRevoked) {
 			t.Errorf("its access token: %v", err)
 		}
-		if _, err := s.Refresh(t.Context(), other.Refresh); err != nil {
+		if _, err := s.Refresh(t.Context(), other.Refresh, session.Client{}); err != nil {
 			t.Errorf("the user's other session: %v", err)
 		}
 	})
@@ -155,7 +157,7 @@ func TestRefreshRefusesWhatIsNotARefreshToken(t *testing.T) {
 		for why, presented := range map[string]token.Secret{
 			"nothing": {}, "an access token": g.Access, "a token of another installation": foreign, "noise": token.NewSecret("x"),
 		} {
-			if _, err := s.Refresh(t.Context(), presented); !errors.Is(err, session.ErrEnded) {
+			if _, err := s.Refresh(t.Context(), presented, session.Client{}); !errors.Is(err, session.ErrEnded) {
 				t.Errorf("%s: %v", why, err)
 			}
 			if err := s.Logout(t.Context(), presented, session.Principal{}); err != nil {
@@ -165,8 +167,43 @@ func TestRefreshRefusesWhatIsNotARefreshToken(t *testing.T) {
 		if _, err := s.Authenticate(g.Refresh.Reveal()); !errors.Is(err, token.ErrAccessInvalid) {
 			t.Errorf("a refresh token as Bearer: %v", err)
 		}
-		if _, err := s.Refresh(t.Context(), g.Refresh); err != nil {
+		if _, err := s.Refresh(t.Context(), g.Refresh, session.Client{}); err != nil {
 			t.Errorf("the session was harmed: %v", err)
+		}
+	})
+}
+
+// whoever has a copy of the database has no token, not even with the key of the tags.
+func TestDatabaseHoldsNothingToPresent(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *storetest.Database) {
+		master := newMaster(t)
+		s, codec := newService(t, db, master, policy), token.NewRefreshCodec(master)
+		g, err := s.Refresh(t.Context(), start(t, s, newUser(t, db, "ada@example.com")).Refresh, session.Client{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		values := db.Values(t)
+		if !slices.Contains(values, g.SessionID.String()) {
+			t.Fatalf("not all of the database: %q", values)
+		}
+		for _, value := range values {
+			forged := []token.Secret{token.NewSecret(value), token.NewSecret(base64.RawURLEncoding.EncodeToString([]byte(value)))}
+			for generation := range int64(3) {
+				r := token.Refresh{SessionID: g.SessionID, Generation: generation}
+				copy(r.Random[:], value)
+				forged = append(forged, codec.Encode(r))
+			}
+			for _, secret := range forged {
+				if _, err := s.Refresh(t.Context(), secret, session.Client{}); !errors.Is(err, session.ErrEnded) {
+					t.Errorf("%q refreshes: %v", value, err)
+				}
+				if _, err := s.Authenticate(secret.Reveal()); err == nil {
+					t.Errorf("%q is an access token", value)
+				}
+			}
+		}
+		if _, err := s.Refresh(t.Context(), g.Refresh, session.Client{}); err != nil {
+			t.Errorf("the owner's own: %v", err)
 		}
 	})
 }
@@ -178,13 +215,13 @@ func TestOutageIsNotAnEnd(t *testing.T) {
 	g := start(t, s, newUser(t, db, "ada@example.com"))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := s.Refresh(ctx, g.Refresh); err == nil || errors.Is(err, session.ErrEnded) {
+	if _, err := s.Refresh(ctx, g.Refresh, session.Client{}); err == nil || errors.Is(err, session.ErrEnded) {
 		t.Errorf("refresh: %v", err)
 	}
 	if err := s.Logout(ctx, g.Refresh, session.Principal{}); err == nil {
 		t.Error("logout must say that it failed (R-93)")
 	}
-	if _, err := s.Refresh(t.Context(), g.Refresh); err != nil {
+	if _, err := s.Refresh(t.Context(), g.Refresh, session.Client{}); err != nil {
 		t.Errorf("afterwards: %v", err)
 	}
 }

@@ -41,8 +41,8 @@ type Completer interface {
 
 // Config is the policy; all fields are required.
 type Config struct {
-	PerAddress ratelimit.Rate // sign-ups from one address (IPv6: from one /64)
-	Password   password.Policy
+	Limits   ratelimit.Limits // SignupAddress
+	Password password.Policy
 	// Service is this installation's name, which must not be a password.
 	Service string
 }
@@ -78,9 +78,7 @@ func (s *Service) SignUp(ctx context.Context, in Input, c session.Client, presen
 	if err != nil {
 		return session.Grant{}, err
 	}
-	reserved, err := s.limiter.Reserve(ctx, ratelimit.Charge{
-		Bucket: "signup-address", Key: ratelimit.AddressKey(c.Address), Rate: s.cfg.PerAddress,
-	})
+	reserved, err := s.limiter.Reserve(ctx, s.cfg.Limits.Charge(ratelimit.SignupAddress, ratelimit.AddressKey(c.Address)))
 	var limit *ratelimit.Error
 	if errors.As(err, &limit) {
 		s.events.Record(ctx, event.Event{Name: event.SignupRefused, Reason: "rate limited"})

@@ -28,7 +28,7 @@ import (
 )
 
 // Every address, name and password of these tests has "canary" in it, which neither an event
-// nor an error may repeat: newFixture checks the events at the end of each test.
+// nor an error may repeat: newFixture checks the events at the end of each test.
 const (
 	ada     = "canary-ada@example.com"
 	good    = "canary correct horse"
@@ -101,6 +101,10 @@ type fakeHasher struct {
 func (h *fakeHasher) Hash(_ context.Context, plain string) (string, error) {
 	h.note("hash")
 	return "hash of " + plain, h.err
+}
+
+func limits(perHour int64) ratelimit.Limits {
+	return ratelimit.Limits{ratelimit.SignupAddress: {Limit: perHour, Period: time.Hour}}
 }
 
 // recordingLimiter remembers the charges and lets a real limiter decide.
@@ -207,11 +211,11 @@ func newFixture(t *testing.T, limit int64) *fixture {
 		events:  events,
 	}
 	f.Service = signup.New(f.store, f.hasher, f.limiter, f.login, event.NewLog(slog.New(events)), signup.Config{
-		PerAddress: ratelimit.Rate{Limit: limit, Period: time.Hour}, Password: policy, Service: service,
+		Limits: limits(limit), Password: policy, Service: service,
 	})
 	t.Cleanup(func() {
 		if all := strings.ToLower(fmt.Sprint(events.events)); strings.Contains(all, "canary") || strings.Contains(all, "@") {
-			t.Errorf("an event repeats what somebody typed (R-116): %s", all)
+			t.Errorf("an event repeats what somebody typed: %s", all)
 		}
 	})
 	return f
@@ -225,8 +229,8 @@ func home() session.Client {
 	return session.Client{Address: netip.MustParseAddr("2001:db8:0:1::7"), UserAgent: "canary browser"}
 }
 
-// every mistake at once, for the field it is in, free of charge and
-// without a hash.
+// every mistake at once, for the field it is in, free of charge
+// and without a hash.
 func TestMistakes(t *testing.T) {
 	type mistake struct {
 		field string
@@ -290,7 +294,7 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// charge, hash, create, sign in; each once, in this order.
+// charge, hash, create, sign in; each once, in this order.
 func TestSignUp(t *testing.T) {
 	f := newFixture(t, 5)
 	in := signup.Input{Email: " Canary-ADA@EXAMPLE.com ", Password: good, Name: "  Canary Ada "}
@@ -299,9 +303,7 @@ func TestSignUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.steps.want(t, "charge", "hash", "create", "complete")
-	want := []ratelimit.Charge{{
-		Bucket: "signup-address", Key: "2001:db8:0:1::/64", Rate: ratelimit.Rate{Limit: 5, Period: time.Hour},
-	}}
+	want := []ratelimit.Charge{limits(5).Charge(ratelimit.SignupAddress, "2001:db8:0:1::/64")}
 	if !slices.Equal(f.limiter.charges, want) {
 		t.Errorf("charged %+v, want %+v (R-35)", f.limiter.charges, want)
 	}
@@ -354,7 +356,7 @@ func TestSignUpFails(t *testing.T) {
 			if !errors.Is(err, tt.want) {
 				t.Errorf("Register: %v, want %v", err, tt.want)
 			}
-			// That an address is taken is news, and costs; a failure of ours does not.
+			// That an address is taken is news, and costs; a failure of ours does not.
 			_, _ = f.signUp(ada)
 			var limit *ratelimit.Error
 			if _, err := f.signUp(ada); errors.As(err, &limit) != (tt.want == user.ErrEmailTaken) {
@@ -377,7 +379,7 @@ func TestAccountOutlivesAFailingLogin(t *testing.T) {
 	f.events.want(t, map[string]string{"event": "signup.succeeded", "user_id": u.ID.String()})
 }
 
-// beyond the limit nothing is hashed, and nobody learns whether an address is taken.
+// beyond the limit nothing is hashed, and nobody learns whether an address is taken.
 func TestThrottled(t *testing.T) {
 	for reason, email := range map[string]string{"a new address": "canary-new@example.com", "a taken one": ada} {
 		t.Run(reason, func(t *testing.T) {

@@ -49,13 +49,13 @@ func TestListenEnded(t *testing.T) {
 		t.Fatalf("logout was not told: %v", err)
 	}
 	replaced, fresh := newSession(t, db, u), token.NewRefresh(uuid.New())
-	n := session.NewSession{ID: fresh.SessionID, UserID: u.ID, SecretHash: fresh.SecretHash(), TTL: time.Hour, Replaces: replaced.SessionID}
-	if _, err := db.CreateSession(ctx, n); err != nil || next() != replaced.SessionID {
+	n := session.NewSession{ID: fresh.SessionID, UserID: u.ID, SecretHash: fresh.SecretHash(), TTL: time.Hour, IdleTTL: idle, Max: 50, Replaces: replaced.SessionID}
+	if _, _, err := db.CreateSession(ctx, n); err != nil || next() != replaced.SessionID {
 		t.Fatalf("a new login was not told: %v", err)
 	}
 	// What is rolled back did not happen: this insert fails, after the end of a living session.
 	n.Replaces = refreshed.SessionID
-	if _, err := db.CreateSession(ctx, n); err == nil {
+	if _, _, err := db.CreateSession(ctx, n); err == nil {
 		t.Fatal("one id twice")
 	}
 	if _, _, err := db.EndSessionsOf(ctx, u.ID, session.EndedByRevokeAll, idle); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -17,33 +18,85 @@ import (
 type sessionRow struct {
 	bun.BaseModel `bun:"table:sessions,alias:s"`
 
-	ID        uuid.UUID `bun:"id,pk"`
-	CreatedAt time.Time `bun:"created_at"`
+	ID         uuid.UUID `bun:"id,pk"`
+	CreatedAt  time.Time `bun:"created_at"`
+	LastUsedAt time.Time `bun:"last_used_at"`
+	ExpiresAt  time.Time `bun:"expires_at"`
+	Address    string    `bun:"address"`
+	UserAgent  string    `bun:"user_agent"`
 }
 
-// CreateSession implements session.Store.
-func (db *DB) CreateSession(ctx context.Context, n session.NewSession) (time.Time, error) {
+func (r sessionRow) session() session.Session {
+	address, _ := netip.ParseAddr(r.Address) // empty: unknown
+	return session.Session{
+		ID: r.ID, CreatedAt: r.CreatedAt.UTC(), LastUsedAt: r.LastUsedAt.UTC(), ExpiresAt: r.ExpiresAt.UTC(),
+		Client: session.Client{Address: address, UserAgent: r.UserAgent},
+	}
+}
+
+// livingOf is the condition for the living sessions of a user.
+func (db *DB) livingOf(userID uuid.UUID, idle time.Duration) (string, []any) {
+	return "user_id = ? AND ended_at IS NULL AND expires_at > ? AND last_used_at > ?",
+		[]any{userID, bun.Safe(db.sql("{now}")), db.ago(idle)}
+}
+
+// LiveSessions implements session.Store.
+func (db *DB) LiveSessions(ctx context.Context, userID uuid.UUID, idle time.Duration) ([]session.Session, error) {
+	var rows []sessionRow
+	living, args := db.livingOf(userID, idle)
+	err := db.read.NewSelect().Model(&rows).Where(living, args...).Order("last_used_at DESC", "id DESC").Scan(ctx)
+	out := make([]session.Session, len(rows))
+	for i, row := range rows {
+		out[i] = row.session()
+	}
+	return out, wrap("list sessions", err)
+}
+
+// CreateSession implements session.Store. The user's row is locked from here to the end, before
+// any session's, as in every act that ends several: so sign-ins that race keep to the cap
+// (R-94), none slips past the disabling of its user (R-92), and none waits for another in a
+// circle. A session that is replaced and another user's would make a circle, so that it ends
+// afterwards. SQLite has one writer at a time anyway.
+func (db *DB) CreateSession(ctx context.Context, n session.NewSession) (time.Time, []uuid.UUID, error) {
+	lock := ""
+	if db.postgres {
+		lock = "FOR NO KEY UPDATE"
+	}
 	var row sessionRow
-	insert := func(ctx context.Context, c conn) error {
-		_, err := db.queryRow(ctx, c, &row, db.sql(`
+	var tooMany []uuid.UUID
+	err := db.write.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		found, err := db.queryRow(ctx, tx.Tx, &row, db.sql(`
 			INSERT INTO sessions (id, user_id, secret_hash, issued_at, handed_out_at,
 				authenticated_at, created_at, last_used_at, expires_at, address, user_agent)
-			VALUES ($1, $2, $3, {now}, {now}, {now}, {now}, {now}, {in $4}, $5, $6)
+			SELECT $1, u.id, $3, {now}, {now}, {now}, {now}, {now}, {in $4}, $5, $6
+			FROM users AS u WHERE u.id = $2 AND u.disabled_at IS NULL `+lock+`
 			RETURNING created_at`),
 			n.ID, n.UserID, n.SecretHash, n.TTL.Seconds(), address(n.Client), n.Client.UserAgent)
-		return err
-	}
-	if n.Replaces == uuid.Nil {
-		err := insert(ctx, db.write.DB)
-		return row.CreatedAt.UTC(), wrap("create session", err)
-	}
-	err := db.write.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		if _, err := db.endWhere(ctx, tx, session.EndedByNewLogin, 0, "id = ?", n.Replaces); err != nil {
+		if err == nil && !found {
+			err = session.ErrDisabled
+		}
+		if err == nil && n.Replaces != uuid.Nil {
+			_, err = db.endWhere(ctx, tx, session.EndedByNewLogin, 0, "id = ? AND user_id = ?", n.Replaces, n.UserID)
+		}
+		if err != nil {
 			return err
 		}
-		return insert(ctx, tx.Tx)
+		living, args := db.livingOf(n.UserID, n.IdleTTL)
+		kept := tx.NewSelect().Model((*sessionRow)(nil)).Column("id").Where(living, args...).
+			OrderExpr("id = ? DESC, last_used_at DESC, id DESC", n.ID).Limit(int64(max(n.Max, 1)))
+		ended, err := db.endWhere(ctx, tx, session.EndedByCap, 0, living+" AND id NOT IN (?)", append(args, kept)...)
+		for _, e := range ended {
+			tooMany = append(tooMany, e.ID)
+		}
+		return err
 	})
-	return row.CreatedAt.UTC(), wrap("create session", err)
+	if errors.Is(err, session.ErrDisabled) {
+		return time.Time{}, nil, err
+	}
+	if err == nil && n.Replaces != uuid.Nil {
+		_, err = db.endWhere(ctx, db.write, session.EndedByNewLogin, 0, "id = ?", n.Replaces)
+	}
+	return row.CreatedAt.UTC(), tooMany, wrap("create session", err)
 }
 
 func address(c session.Client) string {
@@ -55,7 +108,7 @@ func address(c session.Client) string {
 
 // rotateSQL is the whole decision of a refresh, taken under the row's lock on the database's
 // clock. Parameters: 1 session, 2 hash of the secret, 3 presented generation, 4 grace in
-// seconds, 5 idle lifetime in seconds, 6 most repeats.
+// seconds, 5 idle lifetime in seconds, 6 most repeats, 7 address and 8 user agent of the caller.
 //
 // A generation ahead of the row's can only mean that the database lost a commit (a restored
 // backup, a failover): the token is genuine, so the row catches up.
@@ -84,6 +137,8 @@ func (db *DB) rotateSQL() string {
 			handed_out_at = CASE WHEN {rotates} OR ({repeats} AND {early} AND (sessions.repeats < $6 OR $3 < sessions.generation)) THEN {now} ELSE sessions.handed_out_at END,
 			repeats       = CASE WHEN {rotates} THEN 0 ELSE sessions.repeats + 1 END,
 			last_used_at  = CASE WHEN {rotates} OR {repeats} THEN {now} ELSE sessions.last_used_at END,
+			address       = CASE WHEN {rotates} AND $7 <> '' THEN $7 ELSE sessions.address END,
+			user_agent    = CASE WHEN {rotates} AND $8 <> '' THEN $8 ELSE sessions.user_agent END,
 			ended_at      = CASE WHEN {rotates} OR {repeats} THEN NULL ELSE {now} END,
 			end_reason    = CASE WHEN {rotates} OR {repeats} THEN '' ELSE 'reuse' END
 		` + from + `
@@ -120,7 +175,8 @@ type rotationRow struct {
 func (db *DB) RotateSession(ctx context.Context, r session.Rotate) (session.Rotation, error) {
 	var row rotationRow
 	found, err := db.queryRow(ctx, db.write.DB, &row, db.rotate,
-		r.SessionID, r.SecretHash, r.Generation, r.Grace.Seconds(), r.IdleTTL.Seconds(), r.MaxRepeats)
+		r.SessionID, r.SecretHash, r.Generation, r.Grace.Seconds(), r.IdleTTL.Seconds(), r.MaxRepeats,
+		address(r.Client), r.Client.UserAgent)
 	if err != nil {
 		return session.Rotation{}, wrap("rotate session", err)
 	}
@@ -189,9 +245,25 @@ func (db *DB) EndSession(ctx context.Context, id uuid.UUID, reason session.EndRe
 	return len(ended) > 0, wrap("end session", err)
 }
 
+// EndOwnSession implements session.Store.
+func (db *DB) EndOwnSession(ctx context.Context, userID, id uuid.UUID, reason session.EndReason, idle time.Duration) (bool, error) {
+	living, args := db.livingOf(userID, idle)
+	ended, err := db.endWhere(ctx, db.write, reason, idle, living+" AND id = ?", append(args, id)...)
+	return len(ended) > 0, wrap("end own session", err)
+}
+
 // EndSessionsOf implements session.Store.
 func (db *DB) EndSessionsOf(ctx context.Context, userID uuid.UUID, reason session.EndReason, idle time.Duration) (ids []uuid.UUID, alive int, err error) {
-	ended, err := db.endWhere(ctx, db.write, reason, idle, "user_id = ?", userID)
+	var ended []endedRow
+	err = db.write.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		if db.postgres { // see CreateSession
+			if _, err := tx.NewRaw("SELECT FROM users WHERE id = ? FOR NO KEY UPDATE", userID).Exec(ctx); err != nil {
+				return err
+			}
+		}
+		ended, err = db.endWhere(ctx, tx, reason, idle, "user_id = ?", userID)
+		return err
+	})
 	for _, row := range ended {
 		ids = append(ids, row.ID)
 		if row.Alive {
@@ -207,12 +279,12 @@ type endedRow struct {
 	Alive bool      `bun:"alive"`
 }
 
-func (db *DB) endWhere(ctx context.Context, c bun.IDB, reason session.EndReason, idle time.Duration, where string, arg uuid.UUID) ([]endedRow, error) {
+func (db *DB) endWhere(ctx context.Context, c bun.IDB, reason session.EndReason, idle time.Duration, where string, args ...any) ([]endedRow, error) {
 	now := bun.Safe(db.sql("{now}"))
 	var ended []endedRow
 	err := c.NewUpdate().Model((*sessionRow)(nil)).
 		Set("ended_at = ?", now).Set("end_reason = ?", reason).
-		Where(where, arg).Where("ended_at IS NULL").
+		Where(where, args...).Where("ended_at IS NULL").
 		Returning("? id, expires_at > ? AND last_used_at > ? AS alive", bun.Safe(db.tell("TRUE", "id")), now, db.ago(idle)).Scan(ctx, &ended)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil

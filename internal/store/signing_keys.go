@@ -17,18 +17,16 @@ type signingKeyRow struct {
 	Algorithm  string    `bun:"algorithm"`
 	SealedKey  []byte    `bun:"sealed_key"`
 	ActiveAt   time.Time `bun:"active_at"`
+	Now        time.Time `bun:"now,scanonly"`
 }
 
-// SigningKeys implements token.KeyStore.
+// SigningKeys implements token.KeyStore: one small query, because every process asks every few
+// seconds.
 func (db *DB) SigningKeys(ctx context.Context) ([]token.StoredKey, time.Time, error) {
-	var now struct {
-		Now time.Time `bun:"now"`
-	}
-	if _, err := db.queryRow(ctx, db.read.DB, &now, db.sql("SELECT {now} AS now")); err != nil {
-		return nil, time.Time{}, wrap("read the clock", err)
-	}
 	var rows []signingKeyRow
-	if err := db.read.NewSelect().Model(&rows).Order("generation").Scan(ctx); err != nil {
+	err := db.read.NewSelect().Model(&rows).Column("id", "generation", "algorithm", "sealed_key", "active_at").
+		ColumnExpr("? AS now", bun.Safe(db.sql("{now}"))).Order("generation").Scan(ctx)
+	if err != nil || len(rows) == 0 {
 		return nil, time.Time{}, wrap("read signing keys", err)
 	}
 	keys := make([]token.StoredKey, len(rows))
@@ -38,13 +36,17 @@ func (db *DB) SigningKeys(ctx context.Context) ([]token.StoredKey, time.Time, er
 			SealedKey: r.SealedKey, ActiveAt: r.ActiveAt.UTC(),
 		}
 	}
-	return keys, now.Now.UTC(), nil
+	return keys, rows[0].Now.UTC(), nil
 }
 
 // AddSigningKey implements token.KeyStore.
 func (db *DB) AddSigningKey(ctx context.Context, k token.StoredKey, delay time.Duration) error {
+	return wrap("add signing key", db.addSigningKey(ctx, db.write.DB, k, delay))
+}
+
+func (db *DB) addSigningKey(ctx context.Context, c conn, k token.StoredKey, delay time.Duration) error {
 	var row signingKeyRow
-	added, err := db.queryRow(ctx, db.write.DB, &row, db.sql(`
+	added, err := db.queryRow(ctx, c, &row, db.sql(`
 		INSERT INTO signing_keys (id, generation, algorithm, sealed_key, active_at, created_at)
 		VALUES ($1, $2, $3, $4, {in $5}, {now})
 		ON CONFLICT (generation) DO NOTHING
@@ -52,7 +54,26 @@ func (db *DB) AddSigningKey(ctx context.Context, k token.StoredKey, delay time.D
 	if err == nil && !added {
 		return token.ErrKeyConflict
 	}
-	return wrap("add signing key", err)
+	return err
+}
+
+// ReplaceSigningKey implements token.KeyStore.
+func (db *DB) ReplaceSigningKey(ctx context.Context, id string, k token.StoredKey, delay time.Duration) error {
+	return wrap("replace signing key", db.write.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		if err := db.addSigningKey(ctx, tx.Tx, k, delay); err != nil {
+			return err
+		}
+		_, err := tx.NewDelete().Model((*signingKeyRow)(nil)).Where("id = ?", id).Exec(ctx)
+		return err
+	}))
+}
+
+// ResealSigningKey implements token.KeyStore.
+func (db *DB) ResealSigningKey(ctx context.Context, id string, from, to []byte) error {
+	var row signingKeyRow
+	_, err := db.queryRow(ctx, db.write.DB, &row,
+		"UPDATE signing_keys SET sealed_key = $3 WHERE id = $1 AND sealed_key = $2 RETURNING id", id, from, to)
+	return wrap("reseal signing key", err)
 }
 
 // DeleteSigningKeys implements token.KeyStore.

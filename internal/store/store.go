@@ -1,4 +1,4 @@
-// Package store keeps users, sessions and signing keys in Postgres or SQLite.
+// Package store keeps users, sessions, signing keys and counters in Postgres or SQLite.
 //
 // One exported method is one act: what it writes, it writes in one transaction. Every instant
 // comes from the database's clock, so that replicas whose clocks disagree decide alike.
@@ -16,6 +16,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"latchkey/internal/login"
+	"latchkey/internal/ratelimit"
 	"latchkey/internal/session"
 	"latchkey/internal/signup"
 	"latchkey/internal/token"
@@ -27,6 +28,7 @@ var (
 	_ login.Store      = (*DB)(nil)
 	_ signup.Store     = (*DB)(nil)
 	_ token.KeyStore   = (*DB)(nil)
+	_ ratelimit.Rows   = (*DB)(nil)
 )
 
 // DB is an open database.

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"latchkey/internal/session"
 	"latchkey/internal/user"
 )
 
@@ -62,23 +63,26 @@ func (db *DB) CreateUser(ctx context.Context, u user.User, passwordHash string) 
 	return u, nil
 }
 
+const userColumns = "id, email, email_verified_at, name, roles, created_at, disabled_at"
+
 // UserByID answers a user. Errors: user.ErrNotFound.
 func (db *DB) UserByID(ctx context.Context, id uuid.UUID) (user.User, error) {
-	row, err := db.userWhere(ctx, "u.id = ?", id, "password_hash")
+	row, err := db.userRow(ctx, "SELECT "+userColumns+" FROM users WHERE id = $1", id)
 	return row.user(), err
 }
 
 // CredentialByEmail answers a user with the stored password hash. The address must be
 // normalised. Errors: user.ErrNotFound.
 func (db *DB) CredentialByEmail(ctx context.Context, email string) (user.User, string, error) {
-	row, err := db.userWhere(ctx, "u.email = ?", email)
+	row, err := db.userRow(ctx, "SELECT password_hash, "+userColumns+" FROM users WHERE email = $1", email)
 	return row.user(), row.PasswordHash, err
 }
 
-func (db *DB) userWhere(ctx context.Context, where string, arg any, without ...string) (userRow, error) {
+// userRow takes the value as a parameter: people type passwords where an address belongs.
+func (db *DB) userRow(ctx context.Context, text string, arg any) (userRow, error) {
 	var row userRow
-	err := db.read.NewSelect().Model(&row).ExcludeColumn(without...).Where(where, arg).Scan(ctx)
-	if errors.Is(err, sql.ErrNoRows) {
+	found, err := db.queryRow(ctx, db.read.DB, &row, text, arg)
+	if err == nil && !found {
 		return userRow{}, user.ErrNotFound
 	}
 	return row, wrap("read user", err)
@@ -108,4 +112,38 @@ func (db *DB) Users(ctx context.Context, offset, limit int) ([]user.User, error)
 		users[i] = row.user()
 	}
 	return users, nil
+}
+
+// DisableUser keeps a user from signing in and ends all of their sessions, and answers the user
+// and how many sessions that were. The address must be normalised. It is no error if the
+// user is disabled already. Errors: user.ErrNotFound.
+func (db *DB) DisableUser(ctx context.Context, email string) (user.User, int, error) {
+	var row userRow
+	var ended []endedRow
+	err := db.write.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		now := bun.Safe(db.sql("{now}"))
+		err := tx.NewUpdate().Model(&row).Set("disabled_at = coalesce(disabled_at, ?), updated_at = ?", now, now).
+			Where("email = ?", email).Returning("id, email, disabled_at").Scan(ctx)
+		if err != nil {
+			return err
+		}
+		ended, err = db.endWhere(ctx, tx, session.EndedByDisabling, 0, "user_id = ?", row.ID)
+		return err
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return user.User{}, 0, user.ErrNotFound
+	}
+	return row.user(), len(ended), wrap("disable user", err)
+}
+
+// EnableUser lets a disabled user sign in again. The address must be normalised. It is no error
+// if the user is not disabled. Errors: user.ErrNotFound.
+func (db *DB) EnableUser(ctx context.Context, email string) (user.User, error) {
+	var row userRow
+	err := db.write.NewUpdate().Model(&row).Set("disabled_at = NULL, updated_at = ?", bun.Safe(db.sql("{now}"))).
+		Where("email = ?", email).Returning("id, email, disabled_at").Scan(ctx)
+	if errors.Is(err, sql.ErrNoRows) {
+		return user.User{}, user.ErrNotFound
+	}
+	return row.user(), wrap("enable user", err)
 }

@@ -35,6 +35,7 @@ type Access struct {
 	SessionID uuid.UUID // sid
 	Roles     []string
 	AuthTime  time.Time // when the user last proved who they are; a refresh does not move it
+	Until     time.Time // of a verified token: when it stops being accepted, leeway included
 }
 
 // IssuerConfig says what an Issuer writes and accepts. All fields are required.
@@ -86,17 +87,11 @@ type accessClaims struct {
 // Lifetimes are up to 5 % shorter than the setting, so that tabs do not refresh all at once
 // . Errors: ErrNoKey.
 func (i *Issuer) Issue(a Access) (Secret, time.Duration, error) {
-	set := i.keys.set.Load()
-	if set == nil {
-		return Secret{}, 0, ErrNoKey
-	}
 	now := time.Now()
 	issued := now.Truncate(time.Second)
 	jitter := rand.Int64N(int64(i.cfg.TTL/20/time.Second) + 1)
 	expires := issued.Add(i.cfg.TTL - time.Duration(jitter)*time.Second)
-	key := set.signer(now)
-
-	jot := jwt.NewWithClaims(jwt.GetSigningMethod(string(key.algorithm)), accessClaims{
+	signed, _, err := i.keys.set.Load().sign(accessType, accessClaims{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer:    i.cfg.Issuer,
 			Subject:   a.UserID.String(),
@@ -109,13 +104,30 @@ func (i *Issuer) Issue(a Access) (Secret, time.Duration, error) {
 		SessionID: a.SessionID.String(),
 		AuthTime:  jwt.NewNumericDate(a.AuthTime),
 		Roles:     a.Roles,
-	})
-	jot.Header["typ"], jot.Header["kid"] = accessType, key.id
-	signed, err := jot.SignedString(key.private)
+	}, now)
 	if err != nil {
-		return Secret{}, 0, fmt.Errorf("token: sign: %w", err)
+		return Secret{}, 0, err
 	}
 	return NewSecret(signed), max(expires.Sub(now).Truncate(time.Second), time.Second), nil
+}
+
+// KeysAge is how long ago the keys were read that Verify trusts.
+func (i *Issuer) KeysAge() time.Duration { return i.keys.Age() }
+
+// sign makes a JWS of a type with the key that signs at an instant, and answers the key's id. The
+// type keeps one kind of token from being taken for another. Errors: ErrNoKey.
+func (s *keySet) sign(typ string, claims jwt.Claims, now time.Time) (jws, kid string, err error) {
+	if s == nil || len(s.keys) == 0 {
+		return "", "", ErrNoKey
+	}
+	key := s.signer(now)
+	jot := jwt.NewWithClaims(jwt.GetSigningMethod(string(key.algorithm)), claims)
+	jot.Header["typ"], jot.Header["kid"] = typ, key.id
+	signed, err := jot.SignedString(key.private)
+	if err != nil {
+		return "", "", fmt.Errorf("token: sign: %w", err)
+	}
+	return signed, key.id, nil
 }
 
 // Verify checks a token's signature, type, issuer, audience, times and identifiers (R-44 to
@@ -130,20 +142,20 @@ func (i *Issuer) Verify(raw string) (Access, error) {
 	now := time.Now()
 	digest := sha256.Sum256([]byte(raw))
 	if v, ok := set.verified.Get(digest); ok && now.Before(v.until) {
-		if now.After(v.expires) {
+		if now.After(v.access.Until) {
 			return Access{}, ErrAccessExpired
 		}
 		return v.access, nil
 	}
-	access, expires, err := i.verify(set, raw)
+	access, err := i.verify(set, raw)
 	if err != nil {
 		return Access{}, err
 	}
-	set.verified.Add(digest, verified{access: access, expires: expires.Add(i.leeway), until: now.Add(verifiedFor)})
+	set.verified.Add(digest, verified{access: access, until: now.Add(verifiedFor)})
 	return access, nil
 }
 
-func (i *Issuer) verify(set *keySet, raw string) (Access, time.Time, error) {
+func (i *Issuer) verify(set *keySet, raw string) (Access, error) {
 	var claims accessClaims
 	_, err := i.parser.ParseWithClaims(raw, &claims, func(t *jwt.Token) (any, error) {
 		// golang-jwt checks neither typ nor crit; keys come by kid from the local
@@ -158,20 +170,21 @@ func (i *Issuer) verify(set *keySet, raw string) (Access, time.Time, error) {
 	})
 	// jwt joins all that is wrong: a token that is also otherwise invalid is not just expired.
 	if errors.Is(err, jwt.ErrTokenExpired) && onlyExpired(err) {
-		return Access{}, time.Time{}, ErrAccessExpired
+		return Access{}, ErrAccessExpired
 	}
 	if err != nil {
-		return Access{}, time.Time{}, ErrAccessInvalid
+		return Access{}, ErrAccessInvalid
 	}
 	userID, err1 := uuid.Parse(claims.Subject)
 	sessionID, err2 := uuid.Parse(claims.SessionID)
 	if err1 != nil || err2 != nil || claims.AuthTime == nil || claims.IssuedAt == nil ||
 		claims.ExpiresAt.Sub(claims.IssuedAt.Time) > MaxAccessTTL {
-		return Access{}, time.Time{}, ErrAccessInvalid
+		return Access{}, ErrAccessInvalid
 	}
 	return Access{
 		UserID: userID, SessionID: sessionID, Roles: claims.Roles, AuthTime: claims.AuthTime.Time,
-	}, claims.ExpiresAt.Time, nil
+		Until: claims.ExpiresAt.Add(i.leeway),
+	}, nil
 }
 
 // onlyExpired reports whether expiry is the only thing wrong with a token whose signature was
@@ -184,9 +197,8 @@ func onlyExpired(err error) bool {
 
 // verified is a remembered result of verify.
 type verified struct {
-	access  Access
-	expires time.Time // of the token, leeway included
-	until   time.Time // of this entry
+	access Access
+	until  time.Time // of this entry
 }
 
 // verifiedCache is keyed by the token's SHA-256, so that memory holds no usable token.

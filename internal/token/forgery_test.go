@@ -49,7 +49,7 @@ func (f *forgery) sign(t testing.TB) string {
 	return text
 }
 
-func TestForgeries(t *testing.T) {
+func TestForgeries(t *testing.T) {
 	issuer := newIssuer(t, loadedRing(t, &fakeStore{}, ES256))
 	if _, err := issuer.Verify(genuine(issuer).sign(t)); err != nil {
 		t.Fatalf("the forger cannot even write a genuine token: %v", err)
@@ -115,7 +115,7 @@ func algorithmForgeries(t *testing.T) map[string]func(*forgery) { // R-44
 	}
 }
 
-func keyForgeries(t *testing.T) map[string]func(*forgery) {
+func keyForgeries(t *testing.T) map[string]func(*forgery) {
 	stranger, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -48,20 +49,11 @@ type signingKey struct {
 
 // newStoredKey makes a fresh key pair and seals it.
 func newStoredKey(m Master, alg Algorithm, generation int64) (StoredKey, error) {
-	var private crypto.Signer
-	var err error
-	switch alg {
-	case ES256:
-		private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	case EdDSA:
-		_, private, err = ed25519.GenerateKey(rand.Reader)
-	default:
-		return StoredKey{}, ErrAlgorithm
+	private, id, err := newKeyPair(alg)
+	// On a command line an id with a dash in front would be a flag.
+	for err == nil && strings.HasPrefix(id, "-") {
+		private, id, err = newKeyPair(alg)
 	}
-	if err != nil {
-		return StoredKey{}, fmt.Errorf("token: make a signing key: %w", err)
-	}
-	id, err := thumbprint(private.Public())
 	if err != nil {
 		return StoredKey{}, err
 	}
@@ -72,11 +64,30 @@ func newStoredKey(m Master, alg Algorithm, generation int64) (StoredKey, error) 
 	return StoredKey{ID: id, Generation: generation, Algorithm: alg, SealedKey: m.Seal(PurposeSigningSeal, der, id)}, nil
 }
 
-// open unseals a stored key and checks that it is what its row says.
+func newKeyPair(alg Algorithm) (crypto.Signer, string, error) {
+	var private crypto.Signer
+	var err error
+	switch alg {
+	case ES256:
+		private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case EdDSA:
+		_, private, err = ed25519.GenerateKey(rand.Reader)
+	default:
+		return nil, "", ErrAlgorithm
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("token: make a signing key: %w", err)
+	}
+	id, err := thumbprint(private.Public())
+	return private, id, err
+}
+
+// open unseals a stored key and checks that it is what its row says. Errors: ErrOtherMaster,
+// ErrAlgorithm, or the decoder's.
 func (k StoredKey) open(m Master) (signingKey, error) {
 	der, err := m.Open(PurposeSigningSeal, k.SealedKey, k.ID)
 	if err != nil {
-		return signingKey{}, err
+		return signingKey{}, fmt.Errorf("%w: %s", ErrOtherMaster, k.ID)
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(der)
 	if err != nil {

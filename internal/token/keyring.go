@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync/atomic"
 	"time"
 )
@@ -24,7 +25,8 @@ const (
 	// the replicas' own reload interval, and as much again for clocks that disagree.
 	PublishDelay = 10 * time.Minute
 
-	reloadInterval = time.Minute
+	// Less than the five seconds within which a removed key is refused.
+	reloadInterval = 4 * time.Second
 	// A superseded key still verifies until its last token has surely expired.
 	retireDelay = MaxAccessLife
 )
@@ -41,13 +43,20 @@ var (
 
 // KeyStore keeps signing keys.
 type KeyStore interface {
-	// SigningKeys returns all keys, the oldest generation first, and the database's present time.
+	// SigningKeys returns all keys, the oldest generation first, and the database's present
+	// time: the zero Time if there is no key.
 	SigningKeys(context.Context) ([]StoredKey, time.Time, error)
 	// AddSigningKey stores k to be active after the delay, or returns ErrKeyConflict if its
 	// generation is taken.
 	AddSigningKey(ctx context.Context, k StoredKey, delay time.Duration) error
+	// ReplaceSigningKey adds k like AddSigningKey and removes the key with this id, both or
+	// neither.
+	ReplaceSigningKey(ctx context.Context, id string, k StoredKey, delay time.Duration) error
 	// DeleteSigningKeys removes the keys with these ids.
 	DeleteSigningKeys(ctx context.Context, ids []string) error
+	// ResealSigningKey exchanges the sealed form of a key, unless the key is gone or its sealed
+	// form is another than from.
+	ResealSigningKey(ctx context.Context, id string, from, to []byte) error
 }
 
 // Keyring holds the signing keys of this process, shared with the other replicas through the
@@ -68,6 +77,7 @@ func NewKeyring(store KeyStore, m Master, alg Algorithm) *Keyring {
 type keySet struct {
 	keys     []signingKey // oldest first
 	jwks     []byte
+	asOf     time.Time     // all of what the database had then
 	offset   time.Duration // what to add to this machine's clock to get the database's
 	verified *verifiedCache
 }
@@ -75,6 +85,7 @@ type keySet struct {
 // Load reads the keys and makes the first one if there is none. Errors: ErrOtherMaster,
 // ErrAlgorithm, or the store's.
 func (k *Keyring) Load(ctx context.Context) error {
+	asked := time.Now()
 	stored, now, err := k.store.SigningKeys(ctx)
 	if err != nil {
 		return fmt.Errorf("token: read signing keys: %w", err)
@@ -91,26 +102,32 @@ func (k *Keyring) Load(ctx context.Context) error {
 			return fmt.Errorf("token: read signing keys: %w", err)
 		}
 	}
-	return k.use(stored, now)
+	return k.use(stored, now, asked)
 }
 
-func (k *Keyring) use(stored []StoredKey, now time.Time) error {
-	next := &keySet{offset: time.Until(now)}
+// use takes over what is stored: a key that is gone from there goes, whatever else is wrong
+// . A key that is held is not opened again, so that a process which knows only the old
+// one of two master secrets goes on with it; one that cannot be opened is left out.
+func (k *Keyring) use(stored []StoredKey, now, asked time.Time) error {
+	next, unusable := &keySet{asOf: asked, offset: time.Until(now)}, error(nil)
+	old := k.set.Load()
 	for i, s := range stored {
 		if retired(stored, i, now) {
 			continue
 		}
-		key, err := s.open(k.master)
-		if errors.Is(err, ErrUnsealable) {
-			return ErrOtherMaster
+		key, held := old.byID(s.ID)
+		if !held {
+			var err error
+			if key, err = s.open(k.master); err != nil {
+				unusable = errors.Join(unusable, err)
+				continue
+			}
 		}
-		if err != nil {
-			return err
-		}
+		key.activeAt = s.ActiveAt
 		next.keys = append(next.keys, key)
 	}
-	if len(next.keys) == 0 {
-		return ErrNoKey
+	if len(next.keys) == 0 && unusable == nil {
+		unusable = ErrNoKey
 	}
 	var err error
 	if next.jwks, err = marshalJWKS(next.keys); err != nil {
@@ -118,13 +135,13 @@ func (k *Keyring) use(stored []StoredKey, now time.Time) error {
 	}
 	// What was verified under a key that is gone must not stay accepted: keep the cache only
 	// while the keys are the same.
-	if old := k.set.Load(); old != nil && bytes.Equal(old.jwks, next.jwks) {
+	if old != nil && bytes.Equal(old.jwks, next.jwks) {
 		next.verified = old.verified
 	} else {
 		next.verified = newVerifiedCache()
 	}
 	k.set.Store(next)
-	return nil
+	return unusable
 }
 
 // retired reports whether the key at i was superseded so long ago that no token of its is alive.
@@ -132,44 +149,8 @@ func retired(stored []StoredKey, i int, now time.Time) bool {
 	return i+1 < len(stored) && stored[i+1].ActiveAt.Add(retireDelay).Before(now)
 }
 
-// Rotation says what Rotate did.
-type Rotation struct {
-	KeyID    string
-	ActiveAt time.Time // when the new key starts to sign
-}
-
-// Rotate adds a key, which signs after PublishDelay, and drops keys that no living token
-// needs. Running processes notice by themselves. Errors: ErrKeyConflict, ErrOtherMaster, or
-// the store's.
-func (k *Keyring) Rotate(ctx context.Context) (Rotation, error) {
-	if err := k.Load(ctx); err != nil {
-		return Rotation{}, err
-	}
-	stored, now, err := k.store.SigningKeys(ctx)
-	if err != nil {
-		return Rotation{}, fmt.Errorf("token: read signing keys: %w", err)
-	}
-	next, err := newStoredKey(k.master, k.algorithm, stored[len(stored)-1].Generation+1)
-	if err != nil {
-		return Rotation{}, err
-	}
-	if err := k.store.AddSigningKey(ctx, next, PublishDelay); err != nil {
-		return Rotation{}, fmt.Errorf("token: store a signing key: %w", err)
-	}
-	var gone []string
-	for i := range stored {
-		if retired(stored, i, now) {
-			gone = append(gone, stored[i].ID)
-		}
-	}
-	if err := k.store.DeleteSigningKeys(ctx, gone); err != nil {
-		return Rotation{}, fmt.Errorf("token: delete retired signing keys: %w", err)
-	}
-	return Rotation{KeyID: next.ID, ActiveAt: now.Add(PublishDelay)}, k.Load(ctx)
-}
-
-// Run reloads the keys every minute until ctx ends. A failed reload keeps the present keys:
-// they do not stop being right because the database is away.
+// Run reloads the keys every few seconds until ctx ends. While the database is away the
+// present keys stay, and Age grows: who verifies decides how long that is good enough.
 func (k *Keyring) Run(ctx context.Context, log *slog.Logger) {
 	tick := time.NewTicker(reloadInterval)
 	defer tick.Stop()
@@ -186,6 +167,15 @@ func (k *Keyring) Run(ctx context.Context, log *slog.Logger) {
 			cancel()
 		}
 	}
+}
+
+// Age is how long ago the keys were read. One that was removed since may still be here.
+func (k *Keyring) Age() time.Duration {
+	set := k.set.Load()
+	if set == nil {
+		return math.MaxInt64
+	}
+	return time.Since(set.asOf)
 }
 
 // JWKS returns the public keys as a JWK Set, the ones not yet signing included.
@@ -226,6 +216,9 @@ func (s *keySet) signer(now time.Time) signingKey {
 }
 
 func (s *keySet) byID(id string) (signingKey, bool) {
+	if s == nil {
+		return signingKey{}, false
+	}
 	for _, key := range s.keys {
 		if key.id == id {
 			return key, true

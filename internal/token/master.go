@@ -20,7 +20,8 @@ const MinMasterBytes = 32
 
 // Errors of the master secret.
 var (
-	// ErrWeakMaster: the master secret is short, a placeholder or not random.
+	// ErrWeakMaster: the master secret is short, a placeholder or not random, or given
+	// twice.
 	ErrWeakMaster = errors.New("token: the master secret is not usable")
 	// ErrUnsealable: sealed data was not sealed under this master secret, or was changed.
 	ErrUnsealable = errors.New("token: sealed under another master secret")
@@ -36,11 +37,13 @@ const (
 	PurposeSigningSeal Purpose = "latchkey/v1/signing-key-seal"
 	PurposeAccountKey  Purpose = "latchkey/v1/account-pseudonym"
 	PurposeLimitKey    Purpose = "latchkey/v1/rate-limit-key"
+	PurposeDeviceTag   Purpose = "latchkey/v1/device-tag"
 )
 
 // Master is the one secret of an installation. Every other key is derived from it with
-// HKDF-SHA256 (RFC 5869) under a label of its own.
-type Master struct{ secret []byte }
+// HKDF-SHA256 (RFC 5869) under a label of its own. While one secret replaces another it
+// carries both, see With.
+type Master struct{ secret, other []byte }
 
 // Format implements fmt.Formatter: a key prints as nothing.
 func (Master) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
@@ -67,7 +70,7 @@ func NewMaster(secret []byte) (Master, error) {
 	if looksMadeUp(secret) {
 		return Master{}, fmt.Errorf("%w: it is a placeholder, not random bytes; make one with: openssl rand -base64 32", ErrWeakMaster)
 	}
-	return Master{slices.Clone(secret)}, nil
+	return Master{secret: slices.Clone(secret)}, nil
 }
 
 // looksMadeUp catches what gets copied from examples: one letter repeated, counted-up bytes,
@@ -89,12 +92,37 @@ func isSequence(b []byte) bool {
 	return true
 }
 
-// Derive returns the 32-byte key for a purpose.
-func (m Master) Derive(p Purpose) [32]byte {
-	if len(m.secret) < MinMasterBytes {
-		panic("token: Derive on a zero Master") // fail closed: no key from nothing
+// With returns m beside another secret, which is read but never used for anything new, while
+// one of the two replaces the other; the zero Master is no other. Errors wrap ErrWeakMaster: a
+// secret does not replace itself.
+func (m Master) With(other Master) (Master, error) {
+	if len(other.secret) > 0 && hmac.Equal(m.secret, other.secret) {
+		return Master{}, fmt.Errorf("%w: it is the same as the other one", ErrWeakMaster)
 	}
-	key, err := hkdf.Key(sha256.New, m.secret, nil, string(p), 32)
+	return Master{m.secret, other.secret}, nil
+}
+
+// alone is m without the other secret.
+func (m Master) alone() Master { return Master{secret: m.secret} }
+
+// Derive returns the 32-byte key for new things of a purpose.
+func (m Master) Derive(p Purpose) [32]byte { return derive(m.secret, p) }
+
+// Keys returns all 32-byte keys for a purpose: the first is for new things, what was made
+// under another is accepted.
+func (m Master) Keys(p Purpose) [][32]byte {
+	keys := [][32]byte{m.Derive(p)}
+	if m.other != nil {
+		keys = append(keys, derive(m.other, p))
+	}
+	return keys
+}
+
+func derive(secret []byte, p Purpose) [32]byte {
+	if len(secret) < MinMasterBytes {
+		panic("token: a key of a zero Master") // fail closed: no key from nothing
+	}
+	key, err := hkdf.Key(sha256.New, secret, nil, string(p), 32)
 	if err != nil {
 		panic(err) // only for lengths that HKDF cannot give; 32 is not one
 	}
@@ -104,29 +132,29 @@ func (m Master) Derive(p Purpose) [32]byte {
 // Seal encrypts plain with AES-256-GCM under the key of a purpose. The context (a key id,
 // say) is authenticated, not stored: Open needs the same one.
 func (m Master) Seal(p Purpose, plain []byte, context string) []byte {
-	return m.aead(p).Seal(nil, nil, plain, []byte(context))
+	return aead(m.Derive(p)).Seal(nil, nil, plain, []byte(context))
 }
 
-// Open undoes Seal, or returns ErrUnsealable.
+// Open undoes Seal, under either secret, or returns ErrUnsealable.
 func (m Master) Open(p Purpose, sealed []byte, context string) ([]byte, error) {
-	plain, err := m.aead(p).Open(nil, nil, sealed, []byte(context))
-	if err != nil {
-		return nil, ErrUnsealable
+	for _, key := range m.Keys(p) {
+		if plain, err := aead(key).Open(nil, nil, sealed, []byte(context)); err == nil {
+			return plain, nil
+		}
 	}
-	return plain, nil
+	return nil, ErrUnsealable
 }
 
-func (m Master) aead(p Purpose) cipher.AEAD {
-	key := m.Derive(p)
+func aead(key [32]byte) cipher.AEAD {
 	block, err := aes.NewCipher(key[:])
 	if err != nil {
 		panic(err) // only for key lengths that AES does not have; 32 is one it has
 	}
-	aead, err := cipher.NewGCMWithRandomNonce(block)
+	sealer, err := cipher.NewGCMWithRandomNonce(block)
 	if err != nil {
 		panic(err) // only for ciphers that are not AES
 	}
-	return aead
+	return sealer
 }
 
 // GenerateMaster returns a new master secret as text for ParseMaster.
@@ -139,10 +167,6 @@ func GenerateMaster() Secret {
 // NewPseudonym returns the function by which logs call an account: a keyed hash of the
 // address, 16 hexadecimal digits, the same whether or not there is such a user.
 func NewPseudonym(m Master) func(email string) string {
-	key := m.Derive(PurposeAccountKey)
-	return func(email string) string {
-		mac := hmac.New(sha256.New, key[:])
-		mac.Write([]byte(email))
-		return hex.EncodeToString(mac.Sum(nil)[:8])
-	}
+	t := newTagger(m, PurposeAccountKey)
+	return func(email string) string { return hex.EncodeToString(t.tag([]byte(email))[:8]) }
 }

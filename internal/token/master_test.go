@@ -95,7 +95,7 @@ func TestParseMasterReadsWhatToolsWrite(t *testing.T) { // R-58
 func TestEveryPurposeHasAKeyOfItsOwn(t *testing.T) {
 	seen := map[[32]byte]string{}
 	for name, m := range map[string]Master{"one": testMaster(t), "other": otherMaster(t)} {
-		for _, p := range []Purpose{PurposeRefreshTag, PurposeSigningSeal, PurposeAccountKey, PurposeLimitKey} {
+		for _, p := range []Purpose{PurposeRefreshTag, PurposeSigningSeal, PurposeAccountKey, PurposeLimitKey, PurposeDeviceTag} {
 			key := m.Derive(p)
 			if before, used := seen[key]; used {
 				t.Errorf("%s %s has the key of %s", name, p, before)
@@ -116,6 +116,7 @@ func TestZeroMasterFailsClosed(t *testing.T) { // R-58
 		"no key from nothing": func() { (Master{}).Derive(PurposeRefreshTag) },
 		"no seal":             func() { (Master{}).Seal(PurposeSigningSeal, []byte("x"), "") },
 		"no tag":              func() { (RefreshCodec{}).Encode(Refresh{}) },
+		"no list of keys":     func() { (Master{}).Keys(PurposeRefreshTag) },
 	} {
 		t.Run(reason, func(t *testing.T) {
 			defer func() {
@@ -140,7 +141,7 @@ func TestMasterDoesNotShareItsBytes(t *testing.T) {
 	}
 }
 
-func TestOpenNeedsWhatSealHad(t *testing.T) {
+func TestOpenNeedsWhatSealHad(t *testing.T) {
 	m := testMaster(t)
 	sealed := m.Seal(PurposeSigningSeal, []byte("the key"), "kid-1")
 	plain, err := m.Open(PurposeSigningSeal, sealed, "kid-1")
@@ -179,7 +180,7 @@ func TestOpenNeedsWhatSealHad(t *testing.T) { // R-58, R-63
 	}
 }
 
-func TestPseudonym(t *testing.T) {
+func TestPseudonym(t *testing.T) {
 	name := NewPseudonym(testMaster(t))
 	a := name("canary@example.com")
 	switch {
@@ -192,4 +193,29 @@ func TestPseudonym(t *testing.T) { // R-43, R-116
 	case a == NewPseudonym(otherMaster(t))("canary@example.com"):
 		t.Error("the name can be computed without the master secret")
 	}
+}
+
+// A secret is long enough and read the same in every spelling, or refused without being repeated.
+func FuzzParseMaster(f *testing.F) {
+	f.Add("0Lr8cAmRhgpBB8yyzVY9ZTzFh0g+uzIVHzi6sSeQ8/c=")
+	f.Add("0Lr8cAmRhgpBB8yyzVY9ZTzFh0g-uzIVHzi6sSeQ8_c\n")
+	f.Add("change-me")
+	f.Add(strings.Repeat("A", 44))
+	f.Fuzz(func(t *testing.T, text string) {
+		m, err := ParseMaster(text)
+		if err != nil {
+			if !errors.Is(err, ErrWeakMaster) || (len(text) > 20 && strings.Contains(err.Error(), text)) {
+				t.Fatal(err)
+			}
+			return
+		}
+		if len(m.secret) < MinMasterBytes || looksMadeUp(m.secret) {
+			t.Fatalf("accepted %d bytes", len(m.secret))
+		}
+		for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding} {
+			if again, err := ParseMaster(encoding.EncodeToString(m.secret)); err != nil || !bytes.Equal(again.secret, m.secret) {
+				t.Fatalf("read differently: %v", err)
+			}
+		}
+	})
 }

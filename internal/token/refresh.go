@@ -1,7 +1,6 @@
 package token
 
 import (
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -48,10 +47,10 @@ func (r Refresh) SecretHash() []byte {
 // base64url(version ‖ session id ‖ generation ‖ random ‖ HMAC-SHA256 over all before).
 // The tag proves that a generation was really issued, so that nobody can fake a reuse from
 // the session id in an access token.
-type RefreshCodec struct{ key [32]byte }
+type RefreshCodec struct{ tags tagger }
 
-// NewRefreshCodec derives the key of the tag.
-func NewRefreshCodec(m Master) RefreshCodec { return RefreshCodec{m.Derive(PurposeRefreshTag)} }
+// NewRefreshCodec derives the keys of the tag.
+func NewRefreshCodec(m Master) RefreshCodec { return RefreshCodec{newTagger(m, PurposeRefreshTag)} }
 
 // Format implements fmt.Formatter: a key prints as nothing.
 func (RefreshCodec) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
@@ -63,7 +62,7 @@ func (c RefreshCodec) Encode(r Refresh) Secret {
 	raw = append(raw, r.SessionID[:]...)
 	raw = binary.BigEndian.AppendUint64(raw, uint64(r.Generation))
 	raw = append(raw, r.Random[:]...)
-	raw = append(raw, c.tag(raw)...)
+	raw = append(raw, c.tags.tag(raw)...)
 	return NewSecret(base64.RawURLEncoding.EncodeToString(raw))
 }
 
@@ -78,7 +77,7 @@ func (c RefreshCodec) Decode(s Secret) (Refresh, error) {
 	if err != nil || len(raw) != refreshLength || raw[0] != refreshVersion {
 		return Refresh{}, ErrRefreshInvalid
 	}
-	if !hmac.Equal(raw[refreshTagged:], c.tag(raw[:refreshTagged])) {
+	if !c.tags.genuine(raw[refreshTagged:], raw[:refreshTagged]) {
 		return Refresh{}, ErrRefreshInvalid
 	}
 	generation := binary.BigEndian.Uint64(raw[17:25])
@@ -90,13 +89,4 @@ func (c RefreshCodec) Decode(s Secret) (Refresh, error) {
 		Generation: int64(generation),
 		Random:     [32]byte(raw[25:57]),
 	}, nil
-}
-
-func (c RefreshCodec) tag(message []byte) []byte {
-	if c.key == [32]byte{} {
-		panic("token: zero RefreshCodec") // fail closed: no tag under an empty key
-	}
-	mac := hmac.New(sha256.New, c.key[:])
-	mac.Write(message)
-	return mac.Sum(nil)
 }

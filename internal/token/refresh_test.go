@@ -81,7 +81,7 @@ func sealRefresh(version byte, generation uint64, key []byte) Secret {
 	return NewSecret(base64.RawURLEncoding.EncodeToString(mac.Sum(raw)))
 }
 
-func TestRefreshRefusesWhatItDidNotWrite(t *testing.T) {
+func TestRefreshRefusesWhatItDidNotWrite(t *testing.T) {
 	master := testMaster(t)
 	codec, key := NewRefreshCodec(master), master.Derive(PurposeRefreshTag)
 	limitKey := master.Derive(PurposeLimitKey)

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -137,33 +138,56 @@ func (db *Database) Exec(t testing.TB, query string, args ...any) {
 
 // Query runs SQL and answers its rows as text: columns separated by spaces, a line each.
 func (db *Database) Query(query string) (string, error) {
+	rows, err := db.rows(query)
+	var out strings.Builder
+	for _, row := range rows {
+		out.WriteString(strings.Join(row, " ") + "\n")
+	}
+	return out.String(), err
+}
+
+func (db *Database) rows(query string) (out [][]string, err error) {
 	rows, err := db.raw.Query(query)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer rows.Close()
 	columns, err := rows.Columns()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	var out strings.Builder
 	for rows.Next() {
 		values, dests := make([]sql.NullString, len(columns)), make([]any, len(columns))
 		for i := range values {
 			dests[i] = &values[i]
 		}
 		if err := rows.Scan(dests...); err != nil {
-			return "", err
+			return nil, err
 		}
+		row := make([]string, len(values))
 		for i, v := range values {
-			if i > 0 {
-				out.WriteByte(' ')
-			}
-			out.WriteString(v.String)
+			row[i] = v.String
 		}
-		out.WriteByte('\n')
+		out = append(out, row)
 	}
-	return out.String(), rows.Err()
+	return out, rows.Err()
+}
+
+// Values answers every value of every table: what a copy of the database tells.
+func (db *Database) Values(t testing.TB) (out []string) {
+	t.Helper()
+	tables := "SELECT name FROM sqlite_master WHERE type = 'table'"
+	if db.Engine == "postgres" {
+		tables = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+	}
+	for table := range strings.FieldsSeq(db.Text(t, tables)) {
+		rows, err := db.rows("SELECT * FROM " + table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, slices.Concat(rows...)...)
+	}
+	return out
 }
 
 // Text answers one value, as text.
@@ -189,6 +213,7 @@ func (db *Database) MakeOlder(d time.Duration) error {
 	for table, columns := range map[string][]string{
 		"sessions":     {"issued_at", "handed_out_at", "authenticated_at", "created_at", "last_used_at", "expires_at", "ended_at"},
 		"signing_keys": {"active_at", "created_at"},
+		"rate_limits":  {"ends_at"},
 	} {
 		var sets []string
 		for _, c := range columns {

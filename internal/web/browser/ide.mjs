@@ -130,7 +130,7 @@ async function keepsNoSecrets() {
   }));
   for (const key of kept.keys) assert.match(key, /^graphiql:(theme|visiblePlugin|\w+Flex)$/);
   for (const secret of secrets) assert(!kept.text.includes(secret), kept.text);
-  assert.equal(kept.cookie, '', 'a cookie that JavaScript sees');
+  assert.equal(kept.cookie, '', 'a cookie that JavaScript sees'); // R-96
 }
 
 async function step(name, act) {
@@ -238,6 +238,7 @@ await step('signs up', async () => {
 
 await step('sends me signed in', runsAsAda);
 
+// R-96: the browser keeps the cookie and sends it back.
 await step('stays signed in through a reload', async () => {
   await load();
   await statusIs(`Signed in as ${email}`);

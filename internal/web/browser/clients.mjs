@@ -1,0 +1,148 @@
+// What stock clients make of a running server's streams and of its feed of ended sessions. The
+// two modules are the README's own code:
+//
+//	npm ci && node clients.mjs http://localhost:8080 DIRECTORY
+//
+// DIRECTORY holds auth.js and verify.js, and a node_modules. Access tokens should live for a few
+// seconds, so that a stream outlives the one that opened it.
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+import { Client, fetchExchange } from '@urql/core';
+import { createClient } from 'graphql-sse';
+
+const [server, directory] = process.argv.slice(2);
+const EVENTS = 'subscription { sessionEvents { kind } }';
+const email = `ada-${randomUUID()}@example.com`;
+const password = 'paper lantern quay';
+
+// A browser keeps the cookie; Node has to be taught. The README's page is of the address in
+// its code, this server is another one.
+const network = globalThis.fetch;
+let cookie = '';
+globalThis.fetch = async (url, init = {}) => {
+  const headers = new Headers(init.headers);
+  if (cookie) headers.set('cookie', cookie);
+  const answer = await network(String(url).replace('http://localhost:8080', server), { ...init, headers });
+  const isRefresh = (line) => line.startsWith('refresh=');
+  for (const line of answer.headers.getSetCookie().filter(isRefresh)) cookie = line.split(';')[0];
+  return answer;
+};
+
+async function call(query, token) {
+  const headers = { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) };
+  const answer = await network(`${server}/graphql`, { method: 'POST', headers, body: JSON.stringify({ query }) });
+  return answer.json();
+}
+
+// signIn is another device of the same user.
+async function signIn() {
+  const { data } = await call(
+    `mutation { login(input: {email: "${email}", password: "${password}", delivery: BODY}) { accessToken } }`,
+  );
+  return data.login.accessToken;
+}
+
+const within = (ms, what, promise) =>
+  Promise.race([
+    promise,
+    new Promise((_, reject) => setTimeout(() => reject(new Error(`not within ${ms} ms: ${what}`)), ms).unref()),
+  ]);
+
+async function collect(token, query = EVENTS) {
+  const headers = token ? { authorization: `Bearer ${token}` } : {};
+  const client = createClient({ url: `${server}/graphql`, headers, retryAttempts: 0 });
+  const results = [];
+  for await (const result of client.iterate({ query })) results.push(result);
+  return results;
+}
+
+function urql(token) {
+  const client = new Client({
+    url: `${server}/graphql`,
+    exchanges: [fetchExchange],
+    fetchSubscriptions: true,
+    preferGetMethod: true,
+    fetchOptions: { headers: token ? { authorization: `Bearer ${token}` } : {} },
+  });
+  return new Promise((resolve) => client.subscription(EVENTS, {}).subscribe(resolve));
+}
+
+const steps = {
+  async 'the README’s page goes back to its login form, also when its token was renewed meanwhile'() {
+    const page = await import(pathToFileURL(join(directory, 'auth.js')));
+    await page.signUp(email, password);
+    let ended;
+    const shown = new Promise((resolve) => page.onSessionEnded(() => resolve(Date.now())));
+    const first = cookie;
+    const watching = page.watchSession();
+    await within(20_000, 'a renewal', (async () => {
+      while (cookie === first) await new Promise((later) => setTimeout(later, 50));
+    })());
+    // The stream is open again when the pause after a renewal is over.
+    await new Promise((later) => setTimeout(later, 200));
+    ended = Date.now();
+    await call('mutation { revokeAll }', await signIn());
+    await within(15_000, 'the login form', shown);
+    await within(5_000, 'the end of watching', watching);
+    return `${(await shown) - ended} ms`;
+  },
+
+  async 'graphql-sse: an event and the end'() {
+    const token = await signIn();
+    const events = collect(token);
+    await new Promise((later) => setTimeout(later, 300));
+    await call('mutation { logout }', token);
+    assert.deepEqual(await within(2_000, 'the event', events), [{ data: { sessionEvents: { kind: 'ENDED' } } }]);
+  },
+
+  async 'graphql-sse: an expired access token is an end without an event'() {
+    assert.deepEqual(await within(15_000, 'the end', collect(await signIn())), []);
+  },
+
+  async 'graphql-sse: refusals keep their codes'() {
+    for (const [query, code] of [[EVENTS, 'UNAUTHENTICATED'], ['subscription { other }', 'GRAPHQL_VALIDATION_FAILED']]) {
+      const [result, ...more] = await collect(undefined, query);
+      assert.equal(result.errors[0].extensions.code, code);
+      assert.deepEqual(more, []);
+    }
+  },
+
+  async 'urql: an event, and refusals with their codes'() {
+    const token = await signIn();
+    const event = urql(token);
+    await new Promise((later) => setTimeout(later, 300));
+    await call('mutation { logout }', token);
+    assert.equal((await within(2_000, 'the event', event)).data.sessionEvents.kind, 'ENDED');
+    const { error } = await within(2_000, 'a refusal', urql());
+    assert.deepEqual(error.graphQLErrors[0].extensions, { code: 'UNAUTHENTICATED', reason: 'TOKEN_MISSING' });
+  },
+
+  async 'the README’s verifier refuses an ended session, and takes neither token for the other'() {
+    const { verify, poll } = await import(pathToFileURL(join(directory, 'verify.js')));
+    const token = await signIn();
+    await assert.rejects(verify(token), /not known/);
+    await poll();
+    assert.match((await verify(token)).sid, /^[0-9a-f-]{36}$/);
+    await call('mutation { logout }', token);
+    await poll();
+    await assert.rejects(verify(token), /the session has ended/);
+    await poll(); // 304
+    await assert.rejects(verify(token), /the session has ended/);
+    const feed = await (await network(`${server}/revocations`)).text();
+    await assert.rejects(verify(feed), /typ|aud/);
+    const real = globalThis.fetch;
+    globalThis.fetch = async () => new Response(await signIn(), { headers: { etag: 'x' } });
+    await assert.rejects(poll(), /typ/);
+    globalThis.fetch = real;
+  },
+};
+
+for (const [name, step] of Object.entries(steps)) {
+  const began = Date.now();
+  const note = await step();
+  console.log(`ok  ${name} (${Date.now() - began} ms${note ? `; ${note}` : ''})`);
+}
+process.exit(0);
