@@ -24,6 +24,7 @@ func TestRotationUnderLoad(t *testing.T) {
 	for i := range r.keys {
 		clients.Go(func() { r.work(i, over) })
 	}
+	defer r.ending.Wait()
 	defer clients.Wait()
 	defer close(over)
 	r.untilSignedBy(1)
@@ -65,6 +66,7 @@ type rotation struct {
 	processes        [2]atomic.Pointer[process]
 	keys             [4]atomic.Value // the key that signed each client's access token
 	asked, refreshed atomic.Int64
+	ending           sync.WaitGroup // processes that were replaced
 }
 
 func newRotation(t *testing.T) *rotation {
@@ -78,9 +80,11 @@ func newRotation(t *testing.T) *rotation {
 // restart puts a new process in the place of one, which finishes what it has begun.
 func (r *rotation) restart(i int) {
 	old := r.processes[i].Swap(serveAlone(r.t, r.env...))
-	if err := old.signal(syscall.SIGTERM); err != nil {
-		r.t.Errorf("%v\n%s", err, old.log)
-	}
+	r.ending.Go(func() {
+		if err := old.signal(syscall.SIGTERM); err != nil {
+			r.t.Errorf("%v\n%s", err, old.log)
+		}
+	})
 }
 
 func (r *rotation) rotate() {
