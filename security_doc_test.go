@@ -285,7 +285,7 @@ func requirementTables(list []requirement, proofs map[string][]proof) string {
 	for _, r := range list {
 		if r.section != section {
 			section = r.section
-			fmt.Fprintf(&b, "\n### %s\n\n| | | Requirement | Proof |\n|---|---|---|---|\n", section)
+			fmt.Fprintf(&b, "\n### %s\n\n| Number | Level | Requirement | Proof |\n|---|---|---|---|\n", section)
 		}
 		var proof []string
 		if r.why != "" {

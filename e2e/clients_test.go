@@ -27,7 +27,7 @@ func TestStockClients(t *testing.T) {
 	}
 	watch, _, _ := strings.Cut(rest, "```")
 	write(t, filepath.Join(dir, "auth.js"), "import { createClient }"+watch+auth)
-	write(t, filepath.Join(dir, "verify.js"), block(t, section(t, "## Verify tokens in another service"), "js"))
+	write(t, filepath.Join(dir, "verify.mjs"), block(t, section(t, "## Verify tokens in another service"), "js"))
 	write(t, filepath.Join(dir, "package.json"), `{"type": "module"}`)
 	packages, err := filepath.Abs("internal/web/browser/node_modules")
 	if err != nil {

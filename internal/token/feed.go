@@ -65,7 +65,8 @@ func (i *Issuer) Feed(ended []uuid.UUID) (Feed, error) {
 	if err != nil {
 		return Feed{}, err
 	}
-	sum := sha256.Sum256(text)
+	// With the key: a copy that a removed one has signed is not to be kept.
+	sum := sha256.Sum256(append(text, kid...))
 	return Feed{JWS: jws, Tag: base64.RawURLEncoding.EncodeToString(sum[:16]), made: made, kid: kid}, nil
 }
 

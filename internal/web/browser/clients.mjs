@@ -3,7 +3,7 @@
 //
 //	npm ci && node clients.mjs http://localhost:8080 DIRECTORY
 //
-// DIRECTORY holds auth.js and verify.js, and a node_modules. Access tokens should live for a few
+// DIRECTORY holds auth.js and verify.mjs, and a node_modules. Access tokens should live for a few
 // seconds, so that a stream outlives the one that opened it.
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
@@ -121,7 +121,7 @@ const steps = {
   },
 
   async 'the README’s verifier refuses an ended session, and takes neither token for the other'() {
-    const { verify, poll } = await import(pathToFileURL(join(directory, 'verify.js')));
+    const { verify, poll } = await import(pathToFileURL(join(directory, 'verify.mjs')));
     const token = await signIn();
     await assert.rejects(verify(token), /not known/);
     await poll();
