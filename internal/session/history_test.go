@@ -251,7 +251,6 @@ func newLimitedService(t *testing.T, db *storetest.Database, master token.Master
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	go keys.Run(t.Context(), log) // or its view gets too old in a long test
 	s := session.New(db, session.Tokens{Access: issuer, Refresh: token.NewRefreshCodec(master)}, limiter, event.NewLog(log), cfg)
 	if err := s.LoadEnded(t.Context()); err != nil {
 		t.Fatal(err)
