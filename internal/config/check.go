@@ -89,7 +89,7 @@ func (c *checker) config() Config {
 		cfg.Warnings = append(cfg.Warnings, "the IDE or introspection is switched on outside development: the schema is public")
 	}
 	if cfg.Replicas = c.integer("replicas", s.Replicas); cfg.Replicas == 0 {
-		c.wrong("replicas", "is not at least 1")
+		c.wrong("replicas", "%d is not at least 1", cfg.Replicas)
 	}
 	if err := cfg.LogLevel.UnmarshalText([]byte(s.LogLevel)); err != nil {
 		c.wrong("log-level", "%q is not debug, info, warn or error", s.LogLevel)

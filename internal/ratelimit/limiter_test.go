@@ -351,6 +351,7 @@ type fakeShared struct {
 
 	mu      sync.Mutex
 	err     error
+	slow    time.Duration // for each call: a crowd is in the middle of its charges at once
 	windows map[string]*window
 }
 
@@ -367,6 +368,7 @@ func newFakeShared() *fakeShared {
 
 func (f *fakeShared) add(_ context.Context, key string, n int64, period time.Duration) (int64, time.Time, error) {
 	f.calls.Add(1)
+	defer time.Sleep(f.slow)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.err != nil {

@@ -305,11 +305,13 @@ func TestSwappedBrowsersDoNotDeadlock(t *testing.T) {
 				})
 			}
 			group.Wait()
-			for _, id := range old {
-				if ended, err := db.EndSession(t.Context(), id, session.EndedByLogout); err != nil || ended {
-					t.Fatalf("a replaced session lives: %v", err)
-				}
-			}
+		}
+		id, _ := create(t, db, sessionOf(users[0], 50))
+		n := sessionOf(users[1], 50)
+		n.Replaces = id
+		create(t, db, n)
+		if ended, err := db.EndSession(t.Context(), id, session.EndedByLogout); err != nil || ended {
+			t.Fatalf("the session that the browser had before lives: %v", err)
 		}
 	})
 }

@@ -121,3 +121,18 @@ func TestFeedIsNoAccessToken(t *testing.T) {
 		t.Error("a feed has an audience")
 	}
 }
+
+// whoever holds a feed that a removed key has signed is not told that it is still good.
+func TestFeedTagNamesItsKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ended := []uuid.UUID{testSession}
+		first, err := newIssuer(t, loadedRing(t, &fakeStore{}, ES256)).Feed(ended)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := newIssuer(t, loadedRing(t, &fakeStore{}, ES256)).Feed(ended)
+		if err != nil || first.Tag == second.Tag {
+			t.Errorf("one tag for two keys: %v", err)
+		}
+	})
+}
