@@ -191,6 +191,9 @@ func parseOrigin(text string) (*url.URL, error) {
 		u.Path != "" || u.RawQuery != "" || u.Fragment != "" || strings.ContainsAny(u.Host, "*") {
 		return nil, fmt.Errorf("%q is not an origin such as https://app.example.com (scheme, host, port; no path, no *)", text)
 	}
+	if strings.ContainsFunc(u.Host, func(r rune) bool { return r > '~' }) {
+		return nil, fmt.Errorf("%q must be written as browsers do, in ASCII: xn--…", text)
+	}
 	u.Host = strings.ToLower(u.Host)
 	if (u.Scheme == "http" && u.Port() == "80") || (u.Scheme == "https" && u.Port() == "443") {
 		u.Host = strings.TrimSuffix(u.Host, ":"+u.Port()) // browsers leave it out

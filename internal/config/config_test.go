@@ -95,6 +95,7 @@ func badSettings() map[string]struct{ environ, told string } {
 		"R-103: every subdomain":                            {production + "\nLATCHKEY_ALLOWED_ORIGINS=https://*.example.com", "ALLOWED_ORIGINS"},
 		"R-102: the null origin":                            {production + "\nLATCHKEY_ALLOWED_ORIGINS=null", "ALLOWED_ORIGINS"},
 		"R-118: an origin over plain http":                  {production + "\nLATCHKEY_ALLOWED_ORIGINS=http://app.example.com", "ALLOWED_ORIGINS"},
+		"R-102: an origin that no browser writes so":        {production + "\nLATCHKEY_ALLOWED_ORIGINS=https://bücher.example", "ALLOWED_ORIGINS"},
 		"R-102: an origin with a path":                      {production + "\nLATCHKEY_ALLOWED_ORIGINS=https://app.example.com/x", "ALLOWED_ORIGINS"},
 		"R-102: an origin with a user":                      {production + "\nLATCHKEY_ALLOWED_ORIGINS=https://u:" + canary + "@app.example.com", "ALLOWED_ORIGINS"},
 		"R-102: a comma too many":                           {production + "\nLATCHKEY_ALLOWED_ORIGINS=https://app.example.com,", "ALLOWED_ORIGINS"},

@@ -14,6 +14,7 @@ func FuzzOrigins(f *testing.F) {
 	f.Add("https://*.example.com")
 	f.Add("https://a:b@example.com")
 	f.Add("http://127.0.0.1:80, null")
+	f.Add("https://\x81")
 	f.Fuzz(func(t *testing.T, list string) {
 		for _, development := range []bool{false, true} {
 			c := checker{}
