@@ -17,7 +17,7 @@ type site struct {
 	open func() (db *storetest.Database, done func())
 }
 
-// newSite makes an empty one, with the cheapest hash that R-08 allows, and without a limit that
+// newSite makes an empty one, with the cheapest hash allowed, and without a limit that
 // one address would run into.
 func newSite(t *testing.T, engine string, extra ...string) site {
 	t.Helper()
