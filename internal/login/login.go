@@ -90,7 +90,8 @@ func (s *Service) Login(ctx context.Context, in Input) (session.Grant, error) {
 	if emailErr != nil {
 		email = impossible + strings.ToLower(strings.TrimSpace(in.Email))
 	}
-	reserved, err := s.limiter.Reserve(ctx, s.charges(email, in.Client)...)
+	charges, isKnown := s.charges(email, in.Client)
+	reserved, err := s.limiter.Reserve(ctx, charges...)
 	var limit *ratelimit.Error
 	if errors.As(err, &limit) {
 		s.events.Record(ctx, event.Event{Name: event.LoginThrottled, Account: s.cfg.Pseudonym(email), Reason: limit.Bucket})
@@ -102,8 +103,8 @@ func (s *Service) Login(ctx context.Context, in Input) (session.Grant, error) {
 	switch {
 	case errors.Is(err, ErrInvalidCredentials):
 		// A known device's failures are no sign: whoever has an account can make any number of them.
-		if !s.isKnown(email, in.Client) && s.surge.Failed() {
-			s.events.Record(ctx, event.Event{Name: event.LoginSurge, Reason: "far more logins fail than usual: limits for unknown devices are a quarter"})
+		if !isKnown && s.surge.Failed() {
+			s.events.Record(ctx, event.Event{Name: event.LoginSurge, Reason: "far more logins fail than usual: limits of addresses, networks and accounts are a quarter"})
 		}
 		return session.Grant{}, err
 	case err == nil, errors.Is(err, ErrDisabled):
@@ -117,20 +118,15 @@ func (s *Service) Login(ctx context.Context, in Input) (session.Grant, error) {
 	return s.Complete(ctx, u, in.Client, in.Presented)
 }
 
-func (s *Service) isKnown(email string, c session.Client) bool {
-	_, err := s.cfg.Devices.Decode(c.Device, email)
-	return err == nil
-}
-
 // surgePart is what is left of the limits during a surge.
 const surgePart = 4
 
-// charges are what an attempt costs: a known device pays with a budget of its own, so that
+// charges are what an attempt costs, and whether a known device makes it: that one pays with a budget of its own, so that
 // strangers cannot lock its owner out; everybody else pays for address, network and
 // account, existing or not.
-func (s *Service) charges(email string, c session.Client) []ratelimit.Charge {
+func (s *Service) charges(email string, c session.Client) (charges []ratelimit.Charge, isKnown bool) {
 	if device, err := s.cfg.Devices.Decode(c.Device, email); err == nil {
-		return []ratelimit.Charge{s.cfg.Limits.Charge(ratelimit.LoginDevice, device.String())}
+		return []ratelimit.Charge{s.cfg.Limits.Charge(ratelimit.LoginDevice, device.String())}, true
 	}
 	usual := s.cfg.Limits.Charge
 	tight := usual
@@ -146,7 +142,7 @@ func (s *Service) charges(email string, c session.Client) []ratelimit.Charge {
 		spray,
 		tight(ratelimit.LoginAccount, email),
 		usual(ratelimit.LoginStreak, email),
-	}
+	}, false
 }
 
 // impossible marks what cannot be an address: it takes the way of one that does not exist
