@@ -121,9 +121,9 @@ func (s *Service) Login(ctx context.Context, in Input) (session.Grant, error) {
 // surgePart is what is left of the limits during a surge.
 const surgePart = 4
 
-// charges are what an attempt costs, and whether a known device makes it: that one pays with a budget of its own, so that
-// strangers cannot lock its owner out; everybody else pays for address, network and
-// account, existing or not.
+// charges are what an attempt costs, and whether a known device makes it: that one pays with a
+// budget of its own, so that strangers cannot lock its owner out; everybody else pays for
+// address, network and account, existing or not.
 func (s *Service) charges(email string, c session.Client) (charges []ratelimit.Charge, isKnown bool) {
 	if device, err := s.cfg.Devices.Decode(c.Device, email); err == nil {
 		return []ratelimit.Charge{s.cfg.Limits.Charge(ratelimit.LoginDevice, device.String())}, true
