@@ -1,0 +1,32 @@
+import type { AuthClient } from './auth-client.d.ts';
+
+export function authFetch(auth: AuthClient): typeof fetch {
+  return async (input, init = {}) => {
+    const used = await auth.getAccessToken();
+    const user = auth.state.user?.id;
+    const send = (token: string | null) => {
+      const headers = new Headers(init.headers ?? (input instanceof Request ? input.headers : undefined));
+      if (token) headers.set('authorization', `Bearer ${token}`);
+      const credentials = String(input) === auth.url ? 'include' : undefined;
+      return fetch(input instanceof Request ? input.clone() : input, { credentials, ...init, headers });
+    };
+    const answer = await send(used);
+    if (!used || !(await refused(answer, init.body))) return answer;
+    // Late refusals find that somebody has renewed the token already.
+    if ((await auth.getAccessToken()) === used) await auth.refresh();
+    const token = await auth.getAccessToken();
+    return token && auth.state.user?.id === user ? send(token) : answer;
+  };
+}
+
+/** Whether the token was refused and nothing has happened, so that the request may be repeated. */
+async function refused(answer: Response, body: unknown) {
+  if (answer.status === 401) return true;
+  if (!answer.headers.get('content-type')?.includes('json')) return false; // streams and downloads
+  const text = await answer.clone().text();
+  if (!text.includes('UNAUTHENTICATED')) return false;
+  const { data, errors } = JSON.parse(text);
+  const hasRun = Object.values(data ?? {}).some((value) => value !== null);
+  if (hasRun && typeof body === 'string' && /\bmutation\b/.test(body)) return false;
+  return errors?.some((error: any) => error.extensions?.code === 'UNAUTHENTICATED') ?? false;
+}

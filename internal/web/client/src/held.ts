@@ -1,0 +1,75 @@
+import type { AuthError, AuthState, User } from './auth-client.d.ts';
+import type { News } from './tabs.ts';
+
+const UNKNOWN: AuthState = { status: 'unknown', user: null, error: null };
+const SIGNED_OUT: AuthState = { status: 'signedOut', user: null, error: null };
+
+// A clock that nobody sets. Whatever it says, a refused token is renewed.
+export const now = () => performance.now();
+
+/** What a page holds of its session, and whom it tells. */
+export function createHeld(signedOut: boolean) {
+  const listeners = new Set<() => void>();
+  const authListeners = new Set<(user: User | null) => void>();
+  let told = UNKNOWN;
+  let toldUser: string | null | undefined;
+  let expires = 0;
+
+  const held = {
+    state: signedOut ? SIGNED_OUT : UNKNOWN,
+    token: null as string | null,
+    /** Counts sign-ins, renewals and sign-outs: what began before one is void after it. */
+    era: 0,
+    /** Ends with the era: a late answer must not put an old cookie over a new one. */
+    stale: new AbortController(),
+
+    hasExpired: () => now() >= expires,
+
+    /** null: nobody is signed in. */
+    take(news: News | null) {
+      held.become(news ? { status: 'signedIn', user: news.user, error: null } : SIGNED_OUT, news);
+    },
+
+    /** Why it is not known who is signed in; undefined: not asked yet. */
+    forget(error: AuthError | null = null) {
+      held.become({ status: 'unknown', user: null, error }, null);
+    },
+
+    become(next: AuthState, news: News | null) {
+      held.era++;
+      held.stale.abort();
+      held.stale = new AbortController();
+      held.token = news && news.token;
+      expires = news ? now() + news.left : 0;
+      if (JSON.stringify(next) !== JSON.stringify(held.state)) held.state = next;
+    },
+
+    /** Tells the listeners what has changed; never inside a lock, which they could keep. */
+    publish() {
+      const { status, user } = held.state;
+      if (held.state === told) return;
+      told = held.state;
+      const tell: ((user: User | null) => void)[] = [...listeners];
+      if (status !== 'unknown' && toldUser !== (user?.id ?? null)) {
+        if (toldUser !== undefined) tell.unshift(...authListeners);
+        toldUser = user?.id ?? null;
+      }
+      for (const listener of tell) {
+        try {
+          listener(user);
+        } catch (error) {
+          console.error(error);
+        }
+      }
+    },
+
+    subscribe: (listener: () => void) => add(listeners, listener),
+    onAuthChange: (listener: (user: User | null) => void) => add(authListeners, listener),
+  };
+  return held;
+}
+
+function add<T>(set: Set<T>, listener: T) {
+  set.add(listener);
+  return () => void set.delete(listener);
+}
