@@ -84,7 +84,10 @@ function render() {
 /** Shows nothing, and after a moment that it is being found out who is signed in. */
 function wait(signal: AbortSignal) {
   place.replaceChildren();
-  const timer = setTimeout(() => page.say(text('checking')), PATIENCE);
+  const timer = setTimeout(() => {
+    place.append(copy('waiting'));
+    page.say(text('checking'));
+  }, PATIENCE);
   signal.addEventListener('abort', () => clearTimeout(timer));
 }
 
