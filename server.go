@@ -201,6 +201,7 @@ func welcome(cfg config.Config, listening, data string) string {
 	if cfg.IDE {
 		row("IDE", cfg.PublicURL+"/")
 	}
+	row("Account", cfg.PublicURL+"/account")
 	if len(cfg.AllowedOrigins) > 0 {
 		row("Origins", strings.Join(cfg.AllowedOrigins, ", "))
 	}
@@ -261,12 +262,10 @@ func wire(ctx context.Context, cfg config.Config, master token.Master, db *store
 		return nil, err
 	}
 	edge := httpserver.Config{
+		Pages:     pages(cfg, log),
 		PublicURL: cfg.PublicURL, Secure: !cfg.Development,
 		AllowedOrigins: cfg.Origins(cfg.PublicURL), TrustedProxies: cfg.TrustedProxies,
 		SameSiteNone: cfg.SameSiteNone, JWKSMaxAge: token.JWKSMaxAge, Limits: cfg.Limits,
-	}
-	if cfg.IDE {
-		edge.IDE = web.IDE()
 	}
 	return &app{
 		handler: httpserver.New(httpserver.API{
@@ -274,6 +273,26 @@ func wire(ctx context.Context, cfg config.Config, master token.Master, db *store
 		}, sessions, about{keys, sessions, db}, limiter, log, edge),
 		keys: keys, sessions: sessions, limiter: limiter,
 	}, nil
+}
+
+// pages are what the binary holds for browsers, by route.
+func pages(cfg config.Config, log *slog.Logger) map[string]http.Handler {
+	client := web.Client()
+	account := web.Account(web.AccountConfig{
+		Origins: cfg.Origins(cfg.PublicURL),
+		Refused: func(ctx context.Context, origin string) {
+			log.WarnContext(ctx, "return_to refused: allow its origin by adding it to LATCHKEY_ALLOWED_ORIGINS", "origin", origin)
+		},
+	})
+	routes := map[string]http.Handler{
+		"/auth-client.js": client, "/auth-client.d.ts": client,
+		"/account": account, "/account/": account,
+	}
+	if cfg.IDE {
+		ide := web.IDE()
+		routes["/{$}"], routes["/ide/"] = ide, ide
+	}
+	return routes
 }
 
 // about is what the server tells of itself.

@@ -319,15 +319,23 @@ func TestRevocations(t *testing.T) { // R-87, R-88
 	}
 }
 
-func TestIDEIsThereOnlyIfGiven(t *testing.T) {
+func TestPagesAreThereOnlyIfGiven(t *testing.T) {
+	page := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-cache")
+		_, _ = io.WriteString(w, r.URL.Path)
+	}
 	cfg := production()
-	cfg.IDE = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "IDE") })
-	for path, status := range map[string]int{"/": 200, "/ide/ide.js": 200, "/other": 404} {
-		if res := newFixture(cfg).send("GET", path, ""); res.StatusCode != status {
-			t.Errorf("on, %s: %d", path, res.StatusCode)
+	cfg.Pages = map[string]http.Handler{"/{$}": http.HandlerFunc(page), "/ide/": http.HandlerFunc(page)}
+	for path, status := range map[string]int{"/": 200, "/ide/ide.js": 200, "/other": 404, "/healthz": 200} {
+		res := newFixture(cfg).send("GET", path, "")
+		if body := read(t, res); res.StatusCode != status || (body == path) != (path == "/" || path == "/ide/ide.js") {
+			t.Errorf("given, %s: %d %q", path, res.StatusCode, body)
 		}
-		if res := newFixture(production()).send("GET", path, ""); res.StatusCode != 404 {
-			t.Errorf("off, %s: %d", path, res.StatusCode)
+		if path == "/" && (res.Header.Get("Cache-Control") != "no-cache" || res.Header.Get("Strict-Transport-Security") == "") {
+			t.Errorf("a page's own headers come on top of everybody's: %v", res.Header)
+		}
+		if res := newFixture(production()).send("GET", path, ""); res.StatusCode == 200 != (path == "/healthz") {
+			t.Errorf("not given, %s: %d", path, res.StatusCode)
 		}
 	}
 }

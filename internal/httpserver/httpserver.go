@@ -64,7 +64,9 @@ type Config struct {
 	SameSiteNone   bool // for pages of another site; needs Secure
 	JWKSMaxAge     time.Duration
 	Limits         ratelimit.Limits // Requests
-	IDE            http.Handler     // nil: off
+	// Pages are embedded ones by their ServeMux pattern. They stand outside the API's chain: what
+	// they answer is the same for everybody, and they override the headers that they know better.
+	Pages map[string]http.Handler
 }
 
 // New assembles all routes.
@@ -77,9 +79,8 @@ func New(api API, auth Authenticator, about About, limiter Limiter, log *slog.Lo
 	mux.HandleFunc("GET /.well-known/jwks.json", s.jwks)
 	mux.HandleFunc("GET /.well-known/openid-configuration", s.discovery)
 	mux.HandleFunc("GET /revocations", s.revocations)
-	if cfg.IDE != nil {
-		mux.Handle("/{$}", cfg.IDE)
-		mux.Handle("/ide/", cfg.IDE)
+	for pattern, page := range cfg.Pages {
+		mux.Handle(pattern, page)
 	}
 	return s.identify(s.observe(s.secureHeaders(mux)))
 }

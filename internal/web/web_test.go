@@ -3,20 +3,26 @@ package web
 import (
 	"compress/gzip"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"path"
 	"regexp"
 	"strings"
 	"testing"
 )
 
 func send(method, path string, headers ...string) *http.Response {
+	return sendTo(IDE(), method, path, headers...)
+}
+
+func sendTo(h http.Handler, method, path string, headers ...string) *http.Response {
 	r := httptest.NewRequest(method, path, nil)
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
 	w := httptest.NewRecorder()
-	IDE().ServeHTTP(w, r)
+	h.ServeHTTP(w, r)
 	return w.Result()
 }
 
@@ -65,21 +71,13 @@ func TestIDE(t *testing.T) {
 			if res.StatusCode != test.status {
 				t.Errorf("status %d, want %d", res.StatusCode, test.status)
 			}
-			for name, want := range test.headers {
-				if got := res.Header.Get(name); got != want {
-					t.Errorf("%s: %q, want %q", name, got, want)
-				}
-			}
-			for name, want := range map[string]string{
-				"Content-Security-Policy":    csp,
+			checkHeaders(t, res, test.headers)
+			checkHeaders(t, res, map[string]string{
+				"Content-Security-Policy":    idePolicy,
 				"Cross-Origin-Opener-Policy": "same-origin",
 				"Referrer-Policy":            "no-referrer",
 				"X-Content-Type-Options":     "nosniff",
-			} {
-				if got := res.Header.Get(name); got != want {
-					t.Errorf("%s: %q, want %q", name, got, want)
-				}
-			}
+			})
 			if body := read(t, res.Body); test.method == "HEAD" && body != "" {
 				t.Errorf("HEAD answered a body of %d bytes", len(body))
 			}
@@ -136,21 +134,97 @@ func TestCompression(t *testing.T) {
 	}
 }
 
-func TestPageObeysItsPolicy(t *testing.T) {
-	html := read(t, send("GET", "/").Body)
-	for reason, forbidden := range map[string]string{
-		"an inline script":         `<script(?:\s[^>]*)?>[^<]`,
-		"an inline style":          `<style|\sstyle=`,
-		"an inline event handler":  `\son\w+=`,
-		"a reference to elsewhere": `//`,
-	} {
-		if found := regexp.MustCompile(forbidden).FindString(html); found != "" {
-			t.Errorf("%s: %q", reason, found)
+func TestPagesObeyTheirPolicies(t *testing.T) {
+	for assets, handler := range map[string]http.Handler{"/ide/": IDE(), "/account/": Account(AccountConfig{})} {
+		html := read(t, sendTo(handler, "GET", map[string]string{"/ide/": "/", "/account/": "/account"}[assets]).Body)
+		for reason, forbidden := range map[string]string{
+			"an inline script":         `<script(?:\s[^>]*)?>[^<]`,
+			"an inline style":          `<style|\sstyle=`,
+			"an inline event handler":  `\son\w+=`,
+			"a reference to elsewhere": `//`,
+		} {
+			if found := regexp.MustCompile(forbidden).FindString(html); found != "" {
+				t.Errorf("%s: %s: %q", assets, reason, found)
+			}
+		}
+		found := regexp.MustCompile(`(?:src|href)="([^"#]*)"`).FindAllStringSubmatch(html, -1)
+		if len(found) == 0 {
+			t.Errorf("%s: a page without assets: %s", assets, html)
+		}
+		for _, match := range found {
+			if res := sendTo(handler, "GET", match[1]); res.StatusCode != http.StatusOK || !strings.HasPrefix(match[1], assets) {
+				t.Errorf("%s: status %d", match[1], res.StatusCode)
+			}
 		}
 	}
-	for _, match := range regexp.MustCompile(`(?:src|href)="([^"]*)"`).FindAllStringSubmatch(html, -1) {
-		if res := send("GET", match[1]); res.StatusCode != http.StatusOK || !strings.HasPrefix(match[1], "/ide/") {
-			t.Errorf("%s: status %d", match[1], res.StatusCode)
+}
+
+func TestEveryFileHasAType(t *testing.T) {
+	err := fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() && types[path.Ext(name)] == "" {
+			t.Errorf("%s: browsers refuse what has no content type", name)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestClient(t *testing.T) {
+	for reason, test := range map[string]struct {
+		method, path string
+		status       int
+		headers      map[string]string
+	}{
+		"the module names its types": {"GET", "/auth-client.js", 200, map[string]string{
+			"Content-Type":       "text/javascript; charset=utf-8",
+			"X-TypeScript-Types": "/auth-client.d.ts",
+			"Cache-Control":      "no-cache",
+			"Vary":               "Accept-Encoding",
+		}},
+		"the types are text": {"GET", "/auth-client.d.ts", 200, map[string]string{
+			"Content-Type":       "text/plain; charset=utf-8",
+			"X-TypeScript-Types": "",
+			"Cache-Control":      "no-cache",
+		}},
+		"HEAD is GET without a body": {"HEAD", "/auth-client.js", 200, map[string]string{"X-TypeScript-Types": "/auth-client.d.ts"}},
+		"nobody can post here":       {"POST", "/auth-client.js", 405, map[string]string{"Allow": "GET, HEAD"}},
+		"an unknown file":            {"GET", "/auth-client.mjs", 404, nil},
+		"nothing outside the build":  {"GET", "/../web.go", 404, nil},
+	} {
+		t.Run(reason, func(t *testing.T) {
+			res := sendTo(Client(), test.method, test.path, "Origin", "https://anywhere.example.org")
+			if res.StatusCode != test.status {
+				t.Errorf("status %d, want %d", res.StatusCode, test.status)
+			}
+			checkHeaders(t, res, test.headers)
+			checkHeaders(t, res, map[string]string{
+				"Access-Control-Allow-Origin":      "*",
+				"Access-Control-Allow-Credentials": "",
+				"Cross-Origin-Resource-Policy":     "cross-origin",
+				"X-Content-Type-Options":           "nosniff",
+			})
+			if tagged := res.Header.Get("ETag") != ""; tagged != (test.status == 200) {
+				t.Errorf("ETag %q", res.Header.Get("ETag"))
+			}
+			if body := read(t, res.Body); test.method == "HEAD" && body != "" {
+				t.Errorf("HEAD answered a body of %d bytes", len(body))
+			}
+		})
+	}
+	first := sendTo(Client(), "GET", "/auth-client.js", "Accept-Encoding", "gzip")
+	again := sendTo(Client(), "GET", "/auth-client.js", "Accept-Encoding", "gzip", "If-None-Match", first.Header.Get("ETag"))
+	if again.StatusCode != http.StatusNotModified || again.Header.Get("Access-Control-Allow-Origin") != "*" {
+		t.Errorf("unchanged: status %d, %v", again.StatusCode, again.Header)
+	}
+}
+
+func checkHeaders(t *testing.T, res *http.Response, want map[string]string) {
+	t.Helper()
+	for name, value := range want {
+		if got := res.Header.Get(name); got != value {
+			t.Errorf("%s: %q, want %q", name, got, value)
 		}
 	}
 }

@@ -1,0 +1,1 @@
+export declare function createAuthClient(options: { url: string }): { refresh(): Promise<string> };
