@@ -37,7 +37,11 @@ type front struct {
 	feeds []string // what the next polls get
 	asked map[string]int
 	poked chan struct{} // closed at the next poll
+	held  *heldAnswer   // the next one of GraphQL
 }
+
+// heldAnswer is an answer that the server has given, and that is on its way for long.
+type heldAnswer struct{ given, released chan struct{} }
 
 func newFront(t *testing.T) *front {
 	f := &front{key: newSigner(t), asked: map[string]int{}, poked: make(chan struct{})}
@@ -52,6 +56,16 @@ func (f *front) serve(address string) {
 	target, _ := url.Parse(address)
 	f.change(func(f *front) { f.proxy = httputil.NewSingleHostReverseProxy(target) })
 	f.proxy.ModifyResponse = func(res *http.Response) error {
+		if res.Request.URL.Path == "/graphql" {
+			f.mu.Lock()
+			held := f.held
+			f.held = nil
+			f.mu.Unlock()
+			if held != nil {
+				close(held.given)
+				<-held.released
+			}
+		}
 		if res.Request.URL.Path != "/.well-known/jwks.json" {
 			return nil
 		}
@@ -103,6 +117,13 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		f.proxy.ServeHTTP(w, r)
 	}
+}
+
+// hold keeps the next answer of GraphQL back.
+func (f *front) hold() *heldAnswer {
+	held := &heldAnswer{make(chan struct{}), make(chan struct{})}
+	f.change(func(f *front) { f.held = held })
+	return held
 }
 
 // poll returns when the service has asked for the feed.
