@@ -197,13 +197,16 @@ func (v *verifying) refuses() {
 // do not become as many requests.
 func (v *verifying) learnsOfKeys() {
 	f := v.front
-	next := newSigner(v.t)
-	f.poll()
-	began := time.Now()
-	f.change(func(f *front) { f.more = append(f.more, next) })
-	token := next.sign(f.claims(nil), "at+jwt")
-	v.until("a token of a new key", token, http.StatusOK)
-	if took := time.Since(began); took > 2500*time.Millisecond { // three without a fetch for it
+	took := time.Hour
+	for try := 0; try < 5 && took > 2500*time.Millisecond; try++ { // the next poll is three seconds away
+		next := newSigner(v.t)
+		f.poll()
+		began := time.Now()
+		f.change(func(f *front) { f.more = append(f.more, next) })
+		v.until("a token of a new key", next.sign(f.claims(nil), "at+jwt"), http.StatusOK)
+		took = time.Since(began)
+	}
+	if took > 2500*time.Millisecond {
 		v.t.Errorf("a new key was known after %v", took)
 	}
 	before, began := f.count("/.well-known/jwks.json"), time.Now()
@@ -256,7 +259,7 @@ func (v *verifying) refusesEndedSessions() {
 // refusesWhenItCannotTell: the server is away, and the copy of the feed has expired.
 func (v *verifying) refusesWhenItCannotTell() {
 	f := v.front
-	until := time.Now().Add(8 * time.Second).Truncate(time.Second)
+	until := time.Now().Add(12 * time.Second).Truncate(time.Second)
 	f.change(func(f *front) {
 		f.feeds = []string{f.key.sign(jwt.MapClaims{"iss": f.url, "exp": until.Unix(), "sids": []string{}}, "revocations+jwt")}
 		f.last = true
