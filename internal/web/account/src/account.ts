@@ -42,7 +42,7 @@ function showProfile({ auth }: Page, element: HTMLFormElement, signal: AbortSign
   }
   form(element, signal, async ({ name }) => {
     put(status, null);
-    const { updateProfile } = await askAsUser(auth, UPDATE, { name: name!.trim() || null });
+    const { updateProfile } = await askAsUser(auth, UPDATE, { name });
     input.value = saved = updateProfile.name ?? '';
     put(status, text('saved'));
     // The client, and with it the other tabs, learn the name with the next token.

@@ -24,5 +24,5 @@ const signInView =
 export const logInView = signInView((auth, { email, password }) => auth.login({ email: email!, password: password! }));
 
 export const signUpView = signInView((auth, { email, password, name }) =>
-  auth.signUp({ email: email!, password: password!, name: name!.trim() || null }),
+  auth.signUp({ email: email!, password: password!, name: name! }),
 );

@@ -1,7 +1,7 @@
 // What happens in other tabs, on other devices and behind the Back button.
 import assert from 'node:assert/strict';
 
-import { account, call, forgetCookies, logInElsewhere, look, newEmail, on, openTab, signUpElsewhere, step } from './world.mjs';
+import { account, call, forgetCookies, logInElsewhere, look, newEmail, on, openTab, signUpElsewhere, step, urls } from './world.mjs';
 
 const ada = newEmail('ada');
 const grace = newEmail('grace');
@@ -62,6 +62,13 @@ await step('notices when its session is ended on another device', async (tab, at
 });
 
 await step('shows nothing private on Back after logging out', async (tab, at) => {
+  // As in a browser that keeps pages in memory whatever their headers say.
+  await tab.route(account(), async (route) => {
+    const response = await route.fetch();
+    const headers = response.headers();
+    delete headers['cache-control'];
+    await route.fulfill({ response, headers });
+  });
   await tab.goto(account());
   await at.logIn(ada);
   await tab.getByText(ada, { exact: true }).waitFor();
@@ -71,7 +78,7 @@ await step('shows nothing private on Back after logging out', async (tab, at) =>
     addEventListener('pageshow', note);
     addEventListener('pagehide', note);
   });
-  await tab.goto(account('/icon.svg'));
+  await tab.goto(urls.app);
   const second = await openTab();
   await second.goto(account());
   await on(second).button('Log out').click();
@@ -79,6 +86,7 @@ await step('shows nothing private on Back after logging out', async (tab, at) =>
   await tab.goBack();
   await at.heading('Log in').waitFor();
   assert.equal(await tab.getByText(ada).count(), 0);
+  console.log(JSON.stringify(await tab.evaluate(() => performance.getEntriesByType('navigation')[0].notRestoredReasons)));
   const seen = await tab.evaluate(() => globalThis.seen ?? []);
   assert(!seen.join().includes(ada), `frozen, or thawed, with ${seen.join()}`);
   console.log(`   (${seen.length ? 'from the back-forward cache' : 'loaded anew: this browser caches no such page'})`);

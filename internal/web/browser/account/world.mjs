@@ -24,7 +24,10 @@ const expected = new Set(); // console errors that a step provokes
 export const urls = JSON.parse(process.argv[2]); // server, limited, app, control
 export const shots = process.argv[3];
 
-const { context, close } = await openChromium({ userAgent: devices['Firefox on Windows'] });
+const { context, close } = await openChromium({
+  userAgent: devices['Firefox on Windows'],
+  ignoreDefaultArgs: ['--disable-back-forward-cache'], // Playwright's
+});
 export { close };
 
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
