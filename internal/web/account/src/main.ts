@@ -78,7 +78,7 @@ function render() {
   document.title = `${title.textContent} · ${product}`;
   place.replaceChildren(view);
   if (before) title.focus();
-  else if (document.activeElement === document.body) place.querySelector<HTMLElement>('.card > form input')?.focus();
+  else if (document.activeElement === document.body) place.querySelector<HTMLElement>('[type=email]')?.focus();
 }
 
 /** Shows nothing, and after a moment that it is being found out who is signed in. */

@@ -13,8 +13,7 @@ export interface Return {
 export function readReturn(to: string | null, refused: string | null): Return {
   if (refused !== null || to === null) return { to: null, refused };
   const url = URL.canParse(to) ? new URL(to) : null;
-  const isUsable = url && /^https?:$/.test(url.protocol) && !url.username && !url.password;
-  return isUsable ? { to: url, refused } : { to: null, refused: url?.host || to };
+  return url && /^https?:$/.test(url.protocol) ? { to: url, refused } : { to: null, refused: to };
 }
 
 /** Keeps of the view what fits, and says where it leads. */

@@ -25,6 +25,7 @@ await step('offers the way back to whoever is signed in already, and does not go
   await at.heading('Your account').waitFor();
   const link = tab.getByRole('link', { name: `Continue to ${host}` });
   await link.waitFor();
+  assert.equal(await tab.evaluate(() => document.activeElement === document.body), true, 'the focus is taken');
   await look(tab, 'return-offer');
   assert.deepEqual(left.filter((url) => !url.startsWith(urls.server)), []);
   await link.focus();

@@ -61,35 +61,40 @@ await step('notices when its session is ended on another device', async (tab, at
   assert(Date.now() - began < 3000, `after ${Date.now() - began} ms`);
 });
 
-await step('shows nothing private on Back after logging out', async (tab, at) => {
-  // As in a browser that keeps pages in memory whatever their headers say.
-  await tab.route(account(), async (route) => {
-    const response = await route.fetch();
-    const headers = response.headers();
-    delete headers['cache-control'];
-    await route.fulfill({ response, headers });
+// The browser keeps the page in memory, whatever its headers say, until another tab speaks.
+for (const [how, isFrozen] of [['in another tab', false], ['on another device', true]]) {
+  await step(`shows nothing private on Back after logging out ${how}`, async (tab, at) => {
+    await tab.route(account(), async (route) => {
+      const response = await route.fetch();
+      const { 'cache-control': _, ...headers } = response.headers();
+      await route.fulfill({ response, headers });
+    });
+    await tab.goto(account());
+    await at.logIn(ada);
+    await tab.getByText(ada, { exact: true }).waitFor();
+    await tab.evaluate(() => {
+      globalThis.seen = [];
+      for (const event of ['pagehide', 'pageshow']) {
+        addEventListener(event, () => globalThis.seen.push(document.body.innerText));
+      }
+    });
+    await tab.goto(urls.app);
+    const token = await logInElsewhere(ada);
+    if (isFrozen) {
+      await call('mutation { revokeAll }', {}, { token });
+    } else {
+      const second = await openTab();
+      await second.goto(account());
+      await on(second).button('Log out').click();
+      await on(second).heading('Log in').waitFor();
+      await second.close();
+    }
+    await tab.goBack();
+    await at.heading('Log in').waitFor();
+    assert.equal(await tab.getByText(ada).count(), 0);
+    const seen = await tab.evaluate(() => globalThis.seen ?? []);
+    assert.equal(seen.length > 0, isFrozen, 'whether the page was frozen');
+    assert(!seen.join().includes(ada), `frozen, or thawed, with ${seen.join()}`);
   });
-  await tab.goto(account());
-  await at.logIn(ada);
-  await tab.getByText(ada, { exact: true }).waitFor();
-  await tab.evaluate(() => {
-    globalThis.seen = [];
-    const note = () => globalThis.seen.push(document.body.innerText);
-    addEventListener('pageshow', note);
-    addEventListener('pagehide', note);
-  });
-  await tab.goto(urls.app);
-  const second = await openTab();
-  await second.goto(account());
-  await on(second).button('Log out').click();
-  await on(second).heading('Log in').waitFor();
-  await tab.goBack();
-  await at.heading('Log in').waitFor();
-  assert.equal(await tab.getByText(ada).count(), 0);
-  console.log(JSON.stringify(await tab.evaluate(() => performance.getEntriesByType('navigation')[0].notRestoredReasons)));
-  const seen = await tab.evaluate(() => globalThis.seen ?? []);
-  assert(!seen.join().includes(ada), `frozen, or thawed, with ${seen.join()}`);
-  console.log(`   (${seen.length ? 'from the back-forward cache' : 'loaded anew: this browser caches no such page'})`);
-  await second.close();
-});
+}
 await forgetCookies();
