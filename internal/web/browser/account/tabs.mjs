@@ -89,7 +89,7 @@ for (const [how, isFrozen] of [['in another tab', false], ['on another device', 
       await on(second).heading('Log in').waitFor();
       await second.close();
     }
-    await tab.goBack();
+    await tab.goBack({ waitUntil: 'commit' }); // what was frozen is not loaded
     await at.heading('Log in').waitFor();
     assert.equal(await tab.getByText(ada).count(), 0);
     const seen = await tab.evaluate(() => globalThis.seen ?? []);
