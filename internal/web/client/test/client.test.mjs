@@ -32,6 +32,15 @@ test('a page without a session asks once and no more', async () => {
   assert.equal(server.log.length, 1);
 });
 
+test('a page of another site, which gets no cookie, is told why', async (t) => {
+  const { open, server } = createWorld();
+  const warned = t.mock.method(console, 'warn', () => {});
+  server.faults.push(json(refusal('SESSION_ENDED', { reason: 'CROSS_SITE' })), json(refusal('SESSION_ENDED', { reason: 'TOKEN_MISSING' })));
+  await open();
+  assert.equal((await open()).state.status, 'signedOut');
+  assert.deepEqual(warned.mock.calls.map((call) => call.arguments), [['refused: SESSION_ENDED']]);
+});
+
 test('a server that is away is not an end: the page may ask again', async () => {
   const { open, server, tell } = createWorld();
   server.user = ada;
