@@ -46,6 +46,7 @@ await step('looks at the list again when the visitor comes back to the tab', asy
   await logInElsewhere(ada);
   await tab.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
   await at.button('End session: Safari on iPhone').waitFor();
+  assert.match(await items.nth(0).innerText(), /This device/, 'the one in use, and not the last one used, is the first');
 });
 
 await step('saves the name, and shows it', async (tab, at) => {
