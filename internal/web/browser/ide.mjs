@@ -6,11 +6,11 @@
 // server's lifetime of access tokens, it also waits for one to expire.
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { chromium } from 'playwright-core';
+
+import { openChromium } from './lib/chromium.mjs';
 
 const [url, screenshots] = process.argv.slice(2);
 if (!screenshots) {
@@ -24,16 +24,7 @@ const password = `paper lantern ${randomUUID()}`;
 const secrets = [password];
 const ME = '{ me { email } }';
 
-const profile = await mkdtemp(join(tmpdir(), 'ide-'));
-const browser = await chromium.launchPersistentContext(profile, {
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: [
-    '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-    '--disable-background-networking', '--disable-component-update', '--disable-sync',
-  ],
-  viewport: { width: 1280, height: 800 },
-  colorScheme: 'light',
-});
+const { context: browser, close } = await openChromium();
 const page = browser.pages()[0] ?? (await browser.newPage());
 page.setDefaultTimeout(15_000);
 
@@ -147,11 +138,6 @@ async function step(name, act) {
     await close();
     process.exit(1);
   }
-}
-
-async function close() {
-  await browser.close();
-  await rm(profile, { recursive: true, force: true });
 }
 
 await step('opens anonymously, with the welcome text', async () => {

@@ -1,0 +1,215 @@
+// What every step on the account page shares: the browser, the servers, and what must never happen.
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+
+import { openChromium } from '../lib/chromium.mjs';
+
+export const password = 'paper lantern quay';
+export const newEmail = (name = 'ada') => `${name}-${randomUUID().slice(0, 8)}@example.com`;
+
+// Devices as they call themselves; the browser under test is the first.
+export const devices = {
+  'Firefox on Windows': 'Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:144.0) Gecko/20100101 Firefox/144.0',
+  'Safari on iPhone':
+    'Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1',
+  'Chrome on Android': 'Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Mobile Safari/537.36',
+};
+
+export const secrets = new Set([password]);
+const wrong = []; // what must never happen, collected on the way
+const expected = new Set(); // console errors that a step provokes
+export const urls = JSON.parse(process.argv[2]); // server, limited, app, control
+export const shots = process.argv[3];
+
+const { context, close } = await openChromium({
+  userAgent: devices['Firefox on Windows'],
+  ignoreDefaultArgs: ['--disable-back-forward-cache'], // Playwright's
+});
+export { close };
+
+const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+await context.exposeBinding('noteViolation', (_, text) => wrong.push(`CSP violation: ${text}`));
+await context.addInitScript(() => {
+  addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI, sample }) => {
+    globalThis.noteViolation(`${violatedDirective} ${blockedURI} ${sample}`);
+  });
+});
+await context.addInitScript({ content: axe });
+
+/** A tab that is watched. */
+export async function openTab() {
+  const tab = await context.newPage();
+  tab.setDefaultTimeout(10_000);
+  tab.on('console', (message) => {
+    const text = message.text();
+    if (message.type() === 'error' && ![...expected].some((part) => text.includes(part))) wrong.push(`console: ${text}`);
+  });
+  tab.on('pageerror', (error) => wrong.push(`exception: ${error.message}`));
+  tab.on('dialog', (dialog) => {
+    wrong.push(`a dialog: ${dialog.message()}`);
+    void dialog.dismiss();
+  });
+  tab.on('response', async (response) => {
+    if (new URL(response.url()).pathname !== '/graphql') return;
+    const token = /"accessToken":"([^"]+)"/.exec(await response.text().catch(() => ''))?.[1];
+    if (token) secrets.add(token);
+  });
+  return tab;
+}
+
+/** The browser reports what cannot be reached on the console; here it is meant to happen. */
+export async function expecting(text, act) {
+  expected.add(text);
+  try {
+    await act();
+  } finally {
+    expected.delete(text);
+  }
+}
+
+/** Calls the API as another device would. */
+export async function call(query, variables = {}, { token, device = 'Safari on iPhone', server = urls.server } = {}) {
+  const headers = { 'content-type': 'application/json', 'user-agent': devices[device] };
+  if (token) headers.authorization = `Bearer ${token}`;
+  const answer = await fetch(`${server}/graphql`, { method: 'POST', headers, body: JSON.stringify({ query, variables }) });
+  const { data, errors } = await answer.json();
+  assert.equal(errors, undefined, JSON.stringify(errors));
+  return data;
+}
+
+const INPUT = '(input: {email: $email, password: $password, delivery: BODY}) { accessToken }';
+
+export async function signUpElsewhere(email, options) {
+  const query = `mutation($email: String!, $password: String!) { signUp${INPUT} }`;
+  return (await call(query, { email, password }, options)).signUp.accessToken;
+}
+
+export async function logInElsewhere(email, options) {
+  const query = `mutation($email: String!, $password: String!) { login${INPUT} }`;
+  return (await call(query, { email, password }, options)).login.accessToken;
+}
+
+/** Forgets who is signed in; the server's sessions stay. */
+export async function forgetCookies() {
+  await context.clearCookies();
+}
+
+export const account = (query = '', server = urls.server) => `${server}/account${query}`;
+
+/** What a visitor does on the page. */
+export const on = (tab) => ({
+  heading: (name) => tab.getByRole('heading', { level: 1, name, exact: true }),
+  field: (name) => tab.getByRole('textbox', { name, exact: name !== 'Name' }),
+  email: () => tab.getByLabel('Email', { exact: true }),
+  password: () => tab.getByLabel('Password', { exact: true }),
+  button: (name) => tab.getByRole('button', { name, exact: true }),
+  status: (text) => tab.getByRole('status').filter({ hasText: text }),
+  alert: (text) => tab.getByRole('alert').filter({ hasText: text }),
+  async logIn(email, secret = password) {
+    await this.email().fill(email);
+    await this.password().fill(secret);
+    await this.button('Log in').click();
+  },
+});
+
+export const focused = (locator) => locator.evaluate((element) => element === document.activeElement);
+
+export async function isFocused(locator, what) {
+  await locator.waitFor();
+  await locator.page().waitForFunction((element) => element === document.activeElement, await locator.elementHandle()).catch(() => {
+    throw new Error(`the focus is not on ${what}`);
+  });
+}
+
+/** Counts what is sent from now on. */
+export function countRequests(tab, word) {
+  const count = { sent: 0 };
+  tab.on('request', (request) => {
+    if (new RegExp(`\\b${word}\\b`).test(request.postData() ?? '')) count.sent++;
+  });
+  return count;
+}
+
+/** Holds the requests with a word in them until they are let go. */
+export async function hold(tab, word) {
+  let release;
+  const free = new Promise((resolve) => (release = resolve));
+  await tab.route('**/graphql', async (route) => {
+    if (new RegExp(`\\b${word}\\b`).test(route.request().postData() ?? '')) await free;
+    await route.continue().catch(() => {});
+  });
+  return async () => {
+    release();
+    await tab.unroute('**/graphql');
+  };
+}
+
+/** Answers the requests with a word in them in the server's place. */
+export async function answer(tab, word, error) {
+  await tab.route('**/graphql', async (route) => {
+    if (!new RegExp(`\\b${word}\\b`).test(route.request().postData() ?? '')) return route.fallback();
+    return route.fulfill({ json: { data: null, errors: [error] } });
+  });
+  return () => tab.unroute('**/graphql');
+}
+
+const LOOKS = [
+  ['light', 1280, 800], ['dark', 1280, 800], ['light', 360, 740], ['dark', 360, 740],
+];
+
+/**
+ * Looks at a state in both themes, wide and narrow: axe-core finds nothing, nothing has to be
+ * scrolled to the side, and there is a picture.
+ */
+export async function look(tab, name) {
+  for (const [colorScheme, width, height] of LOOKS) {
+    await tab.emulateMedia({ colorScheme });
+    await tab.setViewportSize({ width, height });
+    const at = `${name}, ${colorScheme}, ${width} px`;
+    const { violations } = await tab.evaluate(() => globalThis.axe.run());
+    const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('; ')}`);
+    assert.deepEqual(found, [], `axe-core: ${at}`);
+    const excess = await tab.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    assert(excess <= 0, `${at}: ${excess} pixels too wide`);
+    await tab.screenshot({ path: join(shots, `${name}-${colorScheme}-${width}.png`), fullPage: true });
+  }
+  await tab.emulateMedia({ colorScheme: 'light' });
+  await tab.setViewportSize({ width: 1280, height: 800 });
+}
+
+/** Looks where a password or token could outlive its use. */
+async function keepsNoSecrets(tab) {
+  const kept = await tab.evaluate(() => [
+    document.documentElement.outerHTML,
+    JSON.stringify([{ ...localStorage }, { ...sessionStorage }, history.state, location.href, name]),
+    document.cookie,
+  ]);
+  for (const secret of secrets) {
+    assert(!kept.some((text) => text.includes(secret)), `a secret in ${kept.find((text) => text.includes(secret))}`);
+  }
+  assert.equal(kept[2], '', 'a cookie that scripts see');
+}
+
+let number = 0;
+
+/** Runs one step in a tab of its own. */
+export async function step(name, act) {
+  number++;
+  const tab = await openTab();
+  try {
+    await act(tab, on(tab));
+    if (tab.url().startsWith('http')) await keepsNoSecrets(tab);
+    assert.deepEqual(wrong, [], 'console errors, CSP violations, dialogs');
+    console.log(`ok ${number} ${name}`);
+  } catch (error) {
+    const file = join(shots, 'failed.png');
+    await tab.screenshot({ path: file, fullPage: true }).catch(() => {});
+    console.error(`FAILED ${number} ${name}\n${error.stack}\n${wrong.join('\n')}\nsee ${file}`);
+    await close();
+    process.exit(1);
+  }
+  await tab.close();
+}
