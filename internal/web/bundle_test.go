@@ -9,39 +9,48 @@ import (
 	"testing"
 )
 
-// TestBundle checks that dist is what its sources build, and runs the tests of the sources.
+// TestBundle checks that each dist is what its sources build, and runs the tests of the sources.
 func TestBundle(t *testing.T) {
 	if os.Getenv("LATCHKEY_TEST_BROWSER") == "" {
-		t.Skip("needs Node and the packages of internal/web/ide: make test")
+		t.Skip("needs Node and packages: make test")
 	}
-	modules, err := filepath.Abs("ide/node_modules")
-	if err != nil {
-		t.Fatal(err)
-	}
+	t.Parallel()
+	names := []string{"client", "ide"}
 	dir := t.TempDir()
-	copyFiles(t, "ide", dir)
-	if err := os.Symlink(modules, filepath.Join(dir, "node_modules")); err != nil {
-		t.Fatal(err)
-	}
-	for _, args := range [][]string{{"test"}, {"run", "build"}} {
-		cmd := exec.CommandContext(t.Context(), "npm", args...)
-		cmd.Dir = dir
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("npm %v: %v\n%s", args, err, out)
-		}
-	}
-	built, err := os.ReadDir(filepath.Join(dir, "dist"))
-	if err != nil || len(built) == 0 {
-		t.Fatal(built, err)
-	}
-	for _, file := range built {
-		want, err := os.ReadFile(filepath.Join(dir, "dist", file.Name()))
+	copyFiles(t, ".", dir) // all of them, for one builds upon another
+	for _, name := range names {
+		modules, err := filepath.Abs(filepath.Join(name, "node_modules"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := os.ReadFile(filepath.Join("ide/dist", file.Name())); err != nil || !bytes.Equal(got, want) {
-			t.Errorf("dist/%s is not what the sources build: cd internal/web/ide && npm ci && npm run build", file.Name())
+		if err := os.Symlink(modules, filepath.Join(dir, name, "node_modules")); err != nil {
+			t.Fatal(err)
 		}
+	}
+	for _, name := range names {
+		t.Run(name, func(t *testing.T) {
+			for _, args := range [][]string{{"test"}, {"run", "build"}} {
+				cmd := exec.CommandContext(t.Context(), "npm", args...)
+				cmd.Dir = filepath.Join(dir, name)
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Fatalf("npm %v: %v\n%s", args, err, out)
+				}
+			}
+			built, err := os.ReadDir(filepath.Join(dir, name, "dist"))
+			if err != nil || len(built) == 0 {
+				t.Fatal(built, err)
+			}
+			for _, file := range built {
+				path := filepath.Join(name, "dist", file.Name())
+				want, err := os.ReadFile(filepath.Join(dir, path))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, want) {
+					t.Errorf("%s is not what the sources build: cd internal/web/%s && npm ci && npm run build", path, name)
+				}
+			}
+		})
 	}
 }
 

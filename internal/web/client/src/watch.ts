@@ -35,7 +35,7 @@ export function watchSession(auth: AuthClient): () => void {
         waited = false;
       }
       failures = waited ? 0 : failures + 1;
-      if (failures) await pause(failures, signal);
+      if (failures && !signal.aborted) await pause(failures, signal);
     }
   }
 

@@ -1,0 +1,312 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { AuthError } from '../dist/auth-client.js';
+import { ada, createWorld, grace, json, promise, refusal, settle, url } from './world.mjs';
+
+const password = 'paper lantern quay';
+
+test('a page finds its session by one silent refresh', async () => {
+  const { open, server } = createWorld();
+  server.user = ada;
+  const answer = promise();
+  server.faults.push(answer);
+  const auth = await open();
+  assert.deepEqual(auth.state, { status: 'unknown', user: null, error: null });
+  await answer.keep();
+  assert.deepEqual(await auth.ready, { status: 'signedIn', user: ada, error: null });
+  assert.equal(auth.state, auth.state, 'the same object until something changes');
+  const [[field, , authorization, init]] = server.log;
+  assert.equal(field, 'refresh');
+  assert.equal(authorization, null);
+  assert.equal(init.credentials, 'include');
+  assert.equal(init.keepalive, true);
+  assert.equal(server.log.length, 1);
+});
+
+test('a page without a session asks once and no more', async () => {
+  const { open, server } = createWorld();
+  const auth = await open();
+  assert.equal((await auth.ready).status, 'signedOut');
+  assert.equal(await auth.getAccessToken(), null);
+  assert.equal(server.log.length, 1);
+});
+
+test('a server that is away is not an end: the page may ask again', async () => {
+  const { open, server, tell } = createWorld();
+  server.user = ada;
+  server.faults.push(new TypeError('Failed to fetch'));
+  const auth = await open();
+  const state = await auth.ready;
+  assert.equal(state.status, 'unknown');
+  assert.equal(state.error.code, 'NETWORK_ERROR');
+  assert.ok(state.error instanceof AuthError);
+  await tell('online');
+  assert.equal(auth.state.status, 'signedIn');
+});
+
+test('a token is renewed when its life is over, counted from before the question', async () => {
+  const { open, server, pass } = createWorld();
+  server.user = ada;
+  const answer = promise();
+  server.faults.push(answer);
+  const auth = await open();
+  await pass(4_000); // the answer is long on its way
+  await answer.keep();
+  const first = await auth.getAccessToken();
+  await pass(5_900);
+  assert.equal(await auth.getAccessToken(), first);
+  await pass(200);
+  assert.notEqual(await auth.getAccessToken(), first);
+  assert.equal(server.count('refresh'), 2);
+});
+
+test('whoever needs a token at the same time gets the same one', async () => {
+  const { open, server, pass } = createWorld();
+  server.user = ada;
+  const auth = await open();
+  await pass(11_000);
+  const tokens = await Promise.all([1, 2, 3, 4, 5].map(() => auth.getAccessToken()));
+  assert.equal(new Set(tokens).size, 1);
+  assert.equal(server.count('refresh'), 2);
+});
+
+for (const [what, fault] of Object.entries({
+  'a network error': () => new TypeError('Failed to fetch'),
+  'a page of a proxy': () => new Response('<h1>503</h1>', { status: 503 }),
+  'a captive portal': () => new Response('<h1>Welcome</h1>'),
+  'an answer of something else': () => json({}),
+  'INTERNAL': () => json(refusal('INTERNAL')),
+})) {
+  test(`${what} ends no session`, async () => {
+    const { open, server, pass } = createWorld();
+    server.user = ada;
+    const auth = await open();
+    await pass(11_000);
+    const { state } = auth;
+    server.faults.push(fault());
+    await assert.rejects(auth.getAccessToken(), (error) => error.code === (what === 'INTERNAL' ? what : 'NETWORK_ERROR'));
+    assert.equal(auth.state, state);
+    assert.match(await auth.getAccessToken(), /^token-2/);
+  });
+}
+
+test('an answer that never comes is not waited for', async () => {
+  const { open, server, pass } = createWorld();
+  server.user = ada;
+  const auth = await open();
+  await pass(11_000);
+  server.fetch.mock.mockImplementationOnce((_, { signal }) => new Promise((_, no) => signal.addEventListener('abort', () => no(signal.reason))));
+  const asked = assert.rejects(auth.getAccessToken(), { code: 'NETWORK_ERROR' });
+  await settle();
+  await pass(10_000);
+  await asked;
+  assert.equal(auth.state.status, 'signedIn');
+});
+
+for (const [what, fault] of Object.entries({
+  'the server': () => json(refusal('OVERLOADED', { retryAfter: 7 })),
+  'a proxy': () => new Response('busy', { status: 429, headers: { 'retry-after': '7' } }),
+})) {
+  test(`the wait that ${what} asks for is kept`, async () => {
+    const { open, server, pass } = createWorld();
+    server.user = ada;
+    const auth = await open();
+    await pass(11_000);
+    server.faults.push(fault());
+    await assert.rejects(auth.refresh(), (error) => error.retryAfter === 7);
+    await pass(4_500);
+    await assert.rejects(auth.refresh(), (error) => error.retryAfter === 3 && /OVERLOADED|NETWORK_ERROR/.test(error.code));
+    assert.equal(server.count('refresh'), 2, 'nobody was asked meanwhile');
+    await pass(2_500);
+    assert.equal((await auth.refresh()).status, 'signedIn');
+  });
+}
+
+test('a session that is over signs the page out', async () => {
+  const { open, server, pass } = createWorld();
+  server.user = ada;
+  const auth = await open();
+  const heard = [];
+  auth.onAuthChange((user) => heard.push(user));
+  server.user = null;
+  await pass(11_000);
+  assert.equal(await auth.getAccessToken(), null);
+  assert.deepEqual(auth.state, { status: 'signedOut', user: null, error: null });
+  assert.deepEqual(heard, [null]);
+});
+
+test('signing in and up answers the user, refuses with a code, and hides nothing', async () => {
+  const { open, server } = createWorld();
+  const auth = await open();
+  const fields = [{ field: 'password', code: 'TOO_SHORT', message: 'Too short.' }];
+  server.faults.push(json(refusal('BAD_USER_INPUT', { fields })));
+  await assert.rejects(auth.signUp({ email: ada.email, password: 'x' }), (error) => error.code === 'BAD_USER_INPUT' && error.fields[0].field === 'password');
+  server.faults.push(json(refusal('INVALID_CREDENTIALS')));
+  await assert.rejects(auth.login({ email: ada.email, password }), { code: 'INVALID_CREDENTIALS', message: 'refused: INVALID_CREDENTIALS' });
+  assert.equal(auth.state.status, 'signedOut');
+  assert.equal(server.count('refresh'), 1);
+  assert.deepEqual(await auth.signUp({ email: ada.email, password, name: 'Ada' }), ada);
+  assert.deepEqual(server.log.at(-1)[1].input, { email: ada.email, password, name: 'Ada', delivery: 'COOKIE' });
+  assert.equal(auth.state.user.email, ada.email);
+});
+
+test('listeners hear of changes, outside every lock, and none spoils it for the others', async (t) => {
+  const { open, server, locks } = createWorld();
+  const complaints = t.mock.method(console, 'error', () => {});
+  const auth = await open();
+  const heard = [];
+  auth.subscribe(() => {
+    throw new Error('a bug of the app');
+  });
+  const stop = auth.subscribe(() => heard.push([auth.state.status, locks.held]));
+  const stopAuth = auth.onAuthChange((user) => heard.push([user?.id ?? null, locks.held]));
+  await auth.login({ email: ada.email, password });
+  await auth.refresh();
+  await auth.login({ email: grace.email, password });
+  assert.deepEqual(heard, [['1', 0], ['signedIn', 0], ['2', 0], ['signedIn', 0]]);
+  assert.equal(complaints.mock.callCount(), 2);
+  stop();
+  stopAuth();
+  await auth.logout();
+  assert.equal(heard.length, 4);
+  assert.equal(server.count('refresh'), 2);
+});
+
+test('what a page finds when it loads is no change', async () => {
+  const { open, server } = createWorld();
+  server.user = ada;
+  const answer = promise();
+  server.faults.push(answer);
+  const auth = await open();
+  const heard = [];
+  auth.onAuthChange((user) => heard.push(user));
+  await answer.keep();
+  assert.equal(auth.state.status, 'signedIn');
+  assert.deepEqual(heard, []);
+});
+
+test('a logout is over at once and reaches a server that was away later, before anything else', async () => {
+  const { open, server, stored } = createWorld();
+  server.user = ada;
+  const auth = await open();
+  server.faults.push(new TypeError('Failed to fetch'));
+  const leaving = auth.logout();
+  await settle();
+  assert.equal(auth.state.status, 'signedOut');
+  await leaving;
+  assert.equal(server.user, ada);
+  assert.equal(stored.size, 1);
+  server.faults.push(new TypeError('Failed to fetch'));
+  assert.equal((await (await open()).ready).status, 'signedOut', 'still away, still out');
+  const later = await open();
+  assert.equal((await later.ready).status, 'signedOut');
+  assert.deepEqual(server.log.map(([field]) => field), ['refresh', 'logout', 'logout', 'logout']);
+  assert.equal(server.user, null);
+  assert.equal(stored.size, 0);
+  await open();
+  assert.equal(server.log.at(-1)[0], 'refresh');
+});
+
+test('signing in again takes a logout back that the server never heard of', async () => {
+  const { open, server, stored } = createWorld();
+  server.user = ada;
+  const auth = await open();
+  server.faults.push(new TypeError('Failed to fetch'));
+  await auth.logout();
+  await auth.login({ email: grace.email, password });
+  assert.equal(stored.size, 0);
+  assert.equal((await (await open()).ready).user.id, grace.id);
+});
+
+test('a page whose storage is forbidden logs out all the same', async (t) => {
+  const { open, server } = createWorld();
+  server.user = ada;
+  const auth = await open();
+  for (const method of ['getItem', 'setItem', 'removeItem']) {
+    t.mock.method(localStorage, method, () => {
+      throw new DOMException('no', 'SecurityError');
+    });
+  }
+  await auth.logout();
+  assert.equal(server.user, null);
+});
+
+test('revokeAll answers how many, renews a refused token once, and never pretends', async () => {
+  const { open, server } = createWorld();
+  server.user = ada;
+  const auth = await open();
+  server.valid.clear();
+  server.faults.push(undefined, undefined, new TypeError('Failed to fetch'));
+  await assert.rejects(auth.revokeAll(), { code: 'NETWORK_ERROR' });
+  assert.equal(auth.state.status, 'signedIn');
+  assert.equal(await auth.revokeAll(), 3);
+  assert.equal(auth.state.status, 'signedOut');
+  assert.deepEqual(server.log.map(([field]) => field), ['refresh', 'revokeAll', 'refresh', 'revokeAll', 'revokeAll']);
+});
+
+test('a frozen page is empty, and is filled again when the server has been asked', async () => {
+  const { open, server, tell } = createWorld();
+  server.user = ada;
+  const auth = await open();
+  const heard = [];
+  auth.subscribe(() => heard.push(auth.state.status));
+  auth.onAuthChange(() => heard.push('another'));
+  await tell('pagehide', { persisted: false });
+  assert.equal(auth.state.status, 'signedIn');
+  await tell('pagehide', { persisted: true });
+  assert.deepEqual(auth.state, { status: 'unknown', user: null, error: null });
+  await tell('pageshow', { persisted: true });
+  assert.deepEqual(heard, ['unknown', 'signedIn']);
+  await tell('pagehide', { persisted: true });
+  server.user = null;
+  await tell('pageshow', { persisted: true });
+  assert.deepEqual(heard.slice(2), ['unknown', 'another', 'signedOut']);
+  assert.equal(server.count('refresh'), 3);
+  await tell('pageshow', { persisted: false });
+  assert.equal(server.count('refresh'), 3);
+});
+
+test('an app with a storage gets its refresh token in the body and keeps it there', async () => {
+  const { open, server } = createWorld({ page: false });
+  const kept = { token: 'one', loads: 0, load: () => (kept.loads++, kept.token), save: async (token) => void (kept.token = token) };
+  server.user = ada;
+  const grant = server.grant;
+  server.grant = (user) => ({ ...grant(user), refreshToken: `refresh-${server.issued}` });
+  const auth = await open({ storage: kept });
+  assert.equal((await auth.ready).status, 'signedIn');
+  assert.equal(kept.token, 'refresh-1');
+  assert.equal(server.log[0][1].t, 'one');
+  assert.equal(server.log[0][3].credentials, 'omit');
+  kept.token = 'of another process';
+  await auth.refresh();
+  assert.equal(server.log[1][1].t, 'of another process');
+  await auth.login({ email: ada.email, password });
+  assert.equal(server.log[2][1].input.delivery, 'BODY');
+  assert.equal(kept.token, 'refresh-3');
+  server.faults.push(new TypeError('Failed to fetch'));
+  await auth.logout();
+  assert.equal(server.log[3][1].t, 'refresh-3');
+  assert.equal(kept.token, null);
+  assert.equal((await auth.refresh()).status, 'signedOut');
+  assert.equal(server.log.length, 4, 'without a token there is nothing to ask');
+});
+
+test('an app forgets a refresh token that is over, and keeps it through everything else', async () => {
+  const { open, server } = createWorld({ page: false });
+  const kept = { token: 'one', load: () => kept.token, save: (token) => void (kept.token = token) };
+  server.faults.push(new TypeError('Failed to fetch'), json(refusal('SESSION_ENDED')));
+  const auth = await open({ storage: kept });
+  assert.equal(auth.state.error.code, 'NETWORK_ERROR');
+  assert.equal(kept.token, 'one');
+  assert.equal((await auth.refresh()).status, 'signedOut');
+  assert.equal(kept.token, null);
+});
+
+test('on a server that renders pages nobody is asked', async () => {
+  const { open, server } = createWorld({ page: false });
+  const auth = await open();
+  assert.equal((await auth.ready).status, 'unknown');
+  assert.equal(server.log.length, 0);
+  assert.equal(auth.url, url);
+});
