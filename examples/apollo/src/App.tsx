@@ -78,7 +78,7 @@ function Profile(user: Pick<User, "name">) {
   return (
     <form aria-label="Profile" action={() => void save({ variables: { name } })}>
       <Field label="Name" autoComplete="name" value={name} set={setName} />
-      {data && <p role="status">Saved {data.updateProfile?.name}</p>}
+      {data?.updateProfile && <p role="status">Saved {data.updateProfile.name}</p>}
       <Alert error={error} />
       <button>Save</button>
     </form>
@@ -91,9 +91,8 @@ function Field({ label, set, ...input }: { label: string; set: (value: string) =
 
 /** What went wrong, in plain words. */
 function Alert({ error }: { error: (Error & Partial<AuthError>) | null | undefined }) {
-  if (!error) return null;
-  const message = error instanceof TypeError ? "The server cannot be reached." : error.message;
-  return <p role="alert">{error.fields?.map((field) => field.message).join(" ") ?? message}</p>;
+  const message = error instanceof TypeError ? "The server cannot be reached." : error?.message;
+  return error && <p role="alert">{error.fields?.map((field) => field.message).join(" ") ?? message}</p>;
 }
 
 const attempt = (_: unknown, act: () => Promise<unknown>) => act().then(() => null, (error: AuthError) => error);

@@ -79,7 +79,7 @@ function Profile(user: Pick<User, "name">) {
   return (
     <form aria-label="Profile" action={() => void save({ name })}>
       <Field label="Name" autoComplete="name" value={name} set={setName} />
-      {data && <p role="status">Saved {data.updateProfile?.name}</p>}
+      {data?.updateProfile && <p role="status">Saved {data.updateProfile.name}</p>}
       <Alert error={error} />
       <button>Save</button>
     </form>
@@ -92,10 +92,9 @@ function Field({ label, set, ...input }: { label: string; set: (value: string) =
 
 /** What went wrong, in plain words. */
 function Alert({ error }: { error: (Error & Partial<AuthError & CombinedError>) | null | undefined }) {
-  if (!error) return null;
-  const cause = error.networkError ?? error.graphQLErrors?.[0] ?? error; // urql's own message begins "[GraphQL]"
-  const message = cause instanceof TypeError ? "The server cannot be reached." : cause.message;
-  return <p role="alert">{error.fields?.map((field) => field.message).join(" ") ?? message}</p>;
+  const cause = error?.networkError ?? error?.graphQLErrors?.[0] ?? error; // urql's own message begins "[GraphQL]"
+  const message = cause instanceof TypeError ? "The server cannot be reached." : cause?.message;
+  return error && <p role="alert">{error.fields?.map((field) => field.message).join(" ") ?? message}</p>;
 }
 
 const attempt = (_: unknown, act: () => Promise<unknown>) => act().then(() => null, (error: AuthError) => error);
