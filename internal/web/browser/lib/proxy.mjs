@@ -155,7 +155,7 @@ class Proxy {
     }
     const operation = {
       fields: rootFields(request, body), authorization: request.headers.authorization ?? '',
-      at: performance.now(), codes: [], answer: null, cookies: [], over: false,
+      target: this.target, at: performance.now(), codes: [], answer: null, cookies: [], over: false,
     };
     this.operations.push(operation);
     this.#tell();
@@ -175,7 +175,7 @@ class Proxy {
       response.writeHead(before.status, { ...cors(request), ...before.headers });
       return finish(response, before.body);
     }
-    const answer = await this.#forward(request, body);
+    const answer = await this.#forward(request, body, operation.target);
     const text = await read(answer);
     operation.cookies = answer.headers['set-cookie'] ?? [];
     try {
@@ -192,10 +192,10 @@ class Proxy {
     return finish(response, text);
   }
 
-  #forward(request, body) {
+  #forward(request, body, target = this.target) {
     return new Promise((resolve, reject) => {
       const { method, url, headers } = request;
-      const onward = http.request(this.target + url, { method, headers: { ...headers, connection: 'close' } }, resolve);
+      const onward = http.request(target + url, { method, headers: { ...headers, connection: 'close' } }, resolve);
       onward.on('error', reject);
       onward.end(body);
     });

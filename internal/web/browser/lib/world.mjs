@@ -458,7 +458,7 @@ export class World {
   }
 
   // expired waits until the last access token that went out is refused, and lets those that
-  // follow live longer.
+  // follow live longer. What is held goes to the server that it was sent to.
   async expired() {
     const { token, at } = this.proxy.issued;
     await sleep(Math.max(0, at + this.ttl * 1000 - performance.now()));
