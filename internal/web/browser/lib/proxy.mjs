@@ -96,17 +96,14 @@ class Proxy {
   // back, until they are released, the first first.
   hold(fields, { answer = false, times = 1 } = {}) {
     const held = [];
-    let free = 0;
     const rule = {
       fields, times, answer,
       act: () => new Promise((resolve) => {
-        if (free > 0) free--, resolve();
-        else held.push(resolve);
+        held.push(resolve);
         this.#tell();
       }),
       release: (n = 1) => {
-        while (n-- > 0 && held.length > 0) held.shift()();
-        free += Math.max(n + 1, 0);
+        for (const resolve of held.splice(0, n)) resolve();
       },
       arrived: (n = 1) => this.until(`${n} held of ${fields}`, () => held.length >= n),
     };
@@ -147,14 +144,15 @@ class Proxy {
   async #serve(request, response) {
     response.shouldKeepAlive = false;
     const body = await read(request);
-    if (request.method === 'OPTIONS' || request.headers.accept?.includes('text/event-stream')) {
+    const { fields, isStream } = request.method === 'OPTIONS' ? { isStream: true } : operationOf(request, body);
+    if (isStream) {
       const answer = await this.#forward(request, body);
       response.writeHead(answer.statusCode, plain(answer.headers));
       answer.pipe(response);
       return;
     }
     const operation = {
-      fields: rootFields(request, body), authorization: request.headers.authorization ?? '',
+      fields, authorization: request.headers.authorization ?? '',
       target: this.target, at: performance.now(), codes: [], answer: null, cookies: [], over: false,
     };
     this.operations.push(operation);
@@ -233,14 +231,12 @@ function cors(request) {
   };
 }
 
-function rootFields(request, body) {
+function operationOf(request, body) {
   const url = new URL(request.url, 'http://proxy');
-  const { query, operationName } = request.method === 'GET'
-    ? { query: url.searchParams.get('query'), operationName: url.searchParams.get('operationName') }
-    : JSON.parse(body);
+  const { query, operationName } = request.method === 'GET' ? Object.fromEntries(url.searchParams) : JSON.parse(body);
   const operations = parse(query, { noLocation: true }).definitions.filter((one) => one.kind === 'OperationDefinition');
-  const operation = operations.find((one) => one.name?.value === operationName) ?? operations[0];
-  return operation.selectionSet.selections.map((field) => field.name.value);
+  const { selectionSet, operation } = operations.find((one) => one.name?.value === operationName) ?? operations[0];
+  return { fields: selectionSet.selections.map((field) => field.name.value), isStream: operation === 'subscription' };
 }
 
 // What stands in for the server: a page of somebody's load balancer, and the server's own words.

@@ -57,73 +57,6 @@ export class World {
     }
   }
 
-  // --- Behind the browser's back ------------------------------------------------------
-
-  async api(query, { variables, token, userAgent } = {}) {
-    const response = await fetch(`${this.proxy.target}/graphql`, {
-      method: 'POST',
-      headers: {
-        'content-type': 'application/json',
-        ...(token && { authorization: `Bearer ${token}` }),
-        ...(userAgent && { 'user-agent': userAgent }),
-      },
-      body: JSON.stringify({ query, variables }),
-    });
-    const cookies = response.headers.getSetCookie();
-    return { ...(await response.json()), cookies };
-  }
-
-  // stranger has no account yet.
-  stranger(name) {
-    const id = `${name}-${randomUUID().slice(0, 8)}`;
-    return { email: `${id}@example.com`, password: PASSWORD, telephone: `telephone of ${id}` };
-  }
-
-  // user signs up, with a session on a telephone that only this user may see in a list.
-  async user(name) {
-    const user = this.stranger(name);
-    const input = { email: user.email, password: PASSWORD, delivery: 'BODY' };
-    const { data, errors } = await this.api(
-      'mutation($input: SignUpInput!) { signUp(input: $input) { accessToken } }',
-      { variables: { input }, userAgent: user.telephone },
-    );
-    assert(data, JSON.stringify(errors));
-    return user;
-  }
-
-  // device signs the user in somewhere else, and answers an access token of there.
-  async device(user, delivery = 'BODY') {
-    const input = { email: user.email, password: PASSWORD, delivery };
-    const answer = await this.api(
-      'mutation($input: LoginInput!) { login(input: $input) { accessToken } }',
-      { variables: { input }, userAgent: user.telephone },
-    );
-    return { token: answer.data.login.accessToken, cookies: answer.cookies };
-  }
-
-  // sessions of the user, as one of their devices sees them.
-  async sessions(token) {
-    const { data } = await this.api('{ sessions { id userAgent current } }', { token });
-    return data.sessions;
-  }
-
-  async inBrowsers(token) {
-    return (await this.sessions(token)).filter((session) => /Chrom/.test(session.userAgent));
-  }
-
-  // giveCookie makes the browser's session another user's, as a login elsewhere on the site does.
-  async giveCookie(user, context = this.browserContext) {
-    const { cookies } = await this.device(user, 'COOKIE');
-    const [, value] = cookies.map((line) => /^refresh=([^;]+)/.exec(line)).find(Boolean);
-    await context.addCookies([
-      { name: 'refresh', value, domain: 'localhost', path: '/', httpOnly: true, sameSite: 'Strict' },
-    ]);
-  }
-
-  async cookie(context = this.browserContext) {
-    return (await context.cookies()).find(({ name }) => name === 'refresh')?.value ?? null;
-  }
-
   // --- Pages --------------------------------------------------------------------------
 
   async tab({ context = this.browserContext, path = '/' } = {}) {
@@ -248,47 +181,6 @@ export class World {
 
   async cookie(context = this.browserContext) {
     return (await context.cookies()).find(({ name }) => name === 'refresh')?.value ?? null;
-  }
-
-  // --- Pages --------------------------------------------------------------------------
-
-  async tab({ context = this.browserContext, path = '/' } = {}) {
-    const page = await context.newPage();
-    page.on('pageerror', (error) => this.#failures.push(error.message));
-    await page.goto(this.app + path, { waitUntil: 'commit' });
-    return page;
-  }
-
-  // signedIn is a tab of somebody who has logged in on this page: a first refresh token, which
-  // the next refresh replaces.
-  async signedIn(user, { context = this.browserContext } = {}) {
-    const page = await this.tab({ context });
-    await this.login(page, user);
-    await this.shows(page, user);
-    return page;
-  }
-
-  // counted adds the refreshes of what is done, and of nothing else, to those of the situation.
-  async counted(act) {
-    await this.settled();
-    this.proxy.forget();
-    await act();
-    await this.settled();
-    this.refreshes += this.proxy.count('refresh');
-  }
-
-  // settled waits until nobody has anything under way, and answers what must never have been.
-  async settled() {
-    for (const context of this.#contexts) {
-      for (const page of context.pages()) {
-        await this.until('free locks', () => page.evaluate(async () => {
-          const { held, pending } = await navigator.locks.query();
-          return held.length + pending.length === 0;
-        }));
-      }
-    }
-    await this.proxy.idle();
-    assert.deepEqual(this.#failures, [], 'uncaught exceptions');
   }
 
   // --- What a person does -------------------------------------------------------------
