@@ -70,10 +70,10 @@ func checkErrors(tree archTree) []string {
 		"token.ErrUnsealable":        "the keyring makes it ErrOtherMaster",
 		"token.ErrWeakMaster":        "start-up",
 		"user.ErrInvalidEmail":       "signup makes it an *input.Error, login a wrong password",
-		"user.ErrInvalidName":        "signup makes it an *input.Error",
-		"user.ErrNotFound":           "login answers a wrong password, me ErrGone",
+		"user.ErrInvalidName":        "signup and profile make it an *input.Error",
+		"user.ErrNotFound":           "login answers a wrong password, me and updateProfile ErrGone",
 		"user.ErrUnknownRole":        "the command user create",
-		"user.InputError":            "signup makes it an *input.Error",
+		"user.InputError":            "signup and profile make it an *input.Error",
 	}.compare(found, "is not in graph/error.go")
 }
 

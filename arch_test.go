@@ -48,7 +48,7 @@ func TestArchitecture(t *testing.T) {
 
 const (
 	leafDirs   = "internal/user internal/password internal/token internal/ratelimit internal/input internal/event"
-	flowDirs   = "internal/signup internal/login"
+	flowDirs   = "internal/signup internal/login internal/profile"
 	sessionDir = "internal/session"
 	domainDirs = leafDirs + " " + sessionDir + " " + flowDirs
 )

@@ -25,6 +25,7 @@ import (
 	"latchkey/internal/input"
 	"latchkey/internal/login"
 	"latchkey/internal/password"
+	"latchkey/internal/profile"
 	"latchkey/internal/ratelimit"
 	"latchkey/internal/reqctx"
 	"latchkey/internal/session"
@@ -255,7 +256,7 @@ func wire(ctx context.Context, cfg config.Config, master token.Master, db *store
 	signups := signup.New(db, hasher, limiter, logins, events, signup.Config{
 		Limits: cfg.Limits, Password: cfg.Password, Service: serviceName,
 	})
-	api, err := graph.NewHandler(graph.NewResolver(db, signups, logins, sessions), log, graph.HandlerConfig{
+	api, err := graph.NewHandler(graph.NewResolver(db, signups, logins, sessions, profile.New(db)), log, graph.HandlerConfig{
 		Introspection: cfg.Introspection, Reasons: cfg.Development,
 	})
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestStockClients lets graphql-sse, urql and jose, with the code that the README shows, listen
-// to streams and read the feed of ended sessions (R-53, R-83).
+// TestStockClients lets graphql-sse and urql, with the code that the README shows, listen to
+// streams (R-83).
 func TestStockClients(t *testing.T) {
 	if os.Getenv(browserVariable) == "" {
 		t.Skip("needs Node and packages: make test")
@@ -27,7 +27,6 @@ func TestStockClients(t *testing.T) {
 	}
 	watch, _, _ := strings.Cut(rest, "```")
 	write(t, filepath.Join(dir, "auth.js"), "import { createClient }"+watch+auth)
-	write(t, filepath.Join(dir, "verify.mjs"), block(t, section(t, "## Verify tokens in another service"), "js"))
 	write(t, filepath.Join(dir, "package.json"), `{"type": "module"}`)
 	packages, err := filepath.Abs("internal/web/browser/node_modules")
 	if err != nil {

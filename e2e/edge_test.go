@@ -47,7 +47,7 @@ func (anybody) Reserve(context.Context, ...ratelimit.Charge) (*ratelimit.Reserva
 func TestSlowOperation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := slog.New(slog.DiscardHandler)
-		api, err := graph.NewHandler(graph.NewResolver(silentUsers{}, nil, nil, nil), log, graph.HandlerConfig{})
+		api, err := graph.NewHandler(graph.NewResolver(silentUsers{}, nil, nil, nil, nil), log, graph.HandlerConfig{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -80,6 +80,18 @@ func TestReadmeGuardedField(t *testing.T) {
 	}
 }
 
+// What the README shows of a verifier is what is tested.
+func TestReadmeVerifier(t *testing.T) {
+	t.Parallel()
+	code, err := os.ReadFile("examples/verify/node/verify.mjs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if shown := block(t, section(t, "## Verify tokens in another service"), "js"); !strings.Contains(string(code), shown) {
+		t.Errorf("not in examples/verify/node/verify.mjs:\n%s", shown)
+	}
+}
+
 // copyOfSource copies what git knows of and what is new, without node_modules.
 func copyOfSource(t *testing.T) string {
 	t.Helper()

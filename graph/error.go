@@ -163,14 +163,15 @@ func argumentsUnread(ctx context.Context) bool {
 // explainEnd tells a caller who presented nothing so, and in development everybody the cause
 //
 func explainEnd(out *gqlerror.Error, reason session.EndReason, isCrossSite, reasons bool) {
+	if reasons {
+		out.Extensions["reason"] = string(reason)
+	}
 	switch {
 	case reason == session.TokenMissing && isCrossSite:
 		out.Message = crossSite
+		out.Extensions["reason"] = "CROSS_SITE" // clients tell the console
 	case reason == session.TokenMissing:
 		out.Message = "Not signed in: the request came without a refresh token."
-	}
-	if reasons {
-		out.Extensions["reason"] = string(reason)
 	}
 }
 

@@ -131,8 +131,8 @@ func TestEndedSessionsTellTheReasonInDevelopmentOnly(t *testing.T) { // R-79
 	}{
 		{false, false, `{"code":"SESSION_ENDED"}`, "Not signed in: the request came without a refresh token."},
 		{true, false, `{"code":"SESSION_ENDED","reason":"no_token"}`, "Not signed in: the request came without a refresh token."},
-		{false, true, `{"code":"SESSION_ENDED"}`, crossSite},
-		{true, true, `{"code":"SESSION_ENDED","reason":"no_token"}`, crossSite},
+		{false, true, `{"code":"SESSION_ENDED","reason":"CROSS_SITE"}`, crossSite},
+		{true, true, `{"code":"SESSION_ENDED","reason":"CROSS_SITE"}`, crossSite},
 	} {
 		f := newFixture(t, HandlerConfig{Reasons: test.reveal})
 		f.req.CrossSite = test.crossSite

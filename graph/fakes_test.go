@@ -17,6 +17,7 @@ import (
 
 	"latchkey/internal/event"
 	"latchkey/internal/login"
+	"latchkey/internal/profile"
 	"latchkey/internal/ratelimit"
 	"latchkey/internal/reqctx"
 	"latchkey/internal/session"
@@ -46,6 +47,12 @@ func (f fakeUsers) UserByID(ctx context.Context, id uuid.UUID) (user.User, error
 		ID: id, Email: "ada@example.com", Roles: []user.Role{user.RoleUser},
 		CreatedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600)),
 	}, f.err
+}
+
+func (f fakeUsers) RenameUser(ctx context.Context, id uuid.UUID, name string) (user.User, error) {
+	u, err := f.UserByID(ctx, id)
+	u.Name = name
+	return u, err
 }
 
 // fakeLimiter is as far as a login gets here; it counts.
@@ -98,7 +105,7 @@ func newFixture(t testing.TB, cfg HandlerConfig) *fixture {
 	logins := login.New(nil, nil, &f.logins, nil, events, login.Config{Pseudonym: func(string) string { return "" }})
 	f.sessions = session.New(&f.database, session.Tokens{}, &f.logins, events, session.Config{})
 	var err error
-	if f.handler, err = NewHandler(NewResolver(f, nil, logins, f.sessions), log, cfg); err != nil {
+	if f.handler, err = NewHandler(NewResolver(f, nil, logins, f.sessions, profile.New(&f.users)), log, cfg); err != nil {
 		t.Fatal(err)
 	}
 	f.req = signedIn()

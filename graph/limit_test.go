@@ -18,6 +18,7 @@ import (
 	"latchkey/internal/event"
 	"latchkey/internal/login"
 	"latchkey/internal/password"
+	"latchkey/internal/profile"
 	"latchkey/internal/ratelimit"
 	"latchkey/internal/reqctx"
 	"latchkey/internal/session"
@@ -80,7 +81,7 @@ func newCharging(t *testing.T) *charging {
 		session.Config{IdleTTL: time.Hour, TTL: time.Hour})
 	logins := login.New(c.db, plainHasher{}, &c.charged, c.sessions, events, login.Config{Devices: devices, Pseudonym: token.NewPseudonym(master)})
 	signups := signup.New(c.db, plainHasher{}, &c.charged, logins, events, signup.Config{Password: policy})
-	c.handler, err = NewHandler(NewResolver(c.db, signups, logins, c.sessions), log, HandlerConfig{})
+	c.handler, err = NewHandler(NewResolver(c.db, signups, logins, c.sessions, profile.New(c.db)), log, HandlerConfig{})
 	c.check(err)
 	_, err = c.db.CreateUser(t.Context(), user.User{ID: uuid.New(), Email: "ada@example.com"}, "paper lantern quay")
 	c.check(err)
@@ -139,6 +140,7 @@ func TestDeclaredLimitsAreCharged(t *testing.T) {
 		"revokeSession": func() {
 			c.run(`mutation { revokeSession(id: "`+c.ada.SessionID.String()+`") }`, c.known)
 		},
+		"updateProfile": func() { c.run(`mutation { updateProfile(name: "Ada") { name } }`, c.known) },
 	}
 	for _, field := range NewExecutableSchema(Config{}).Schema().Mutation.Fields {
 		var declared []string

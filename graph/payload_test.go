@@ -2,6 +2,7 @@ package graph
 
 import (
 	"errors"
+	"reflect"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"latchkey/internal/reqctx"
 	"latchkey/internal/session"
 	"latchkey/internal/token"
+	"latchkey/internal/user"
 )
 
 // slot counts what happens to the cookie.
@@ -34,6 +36,44 @@ func TestAuthPayloadCookies(t *testing.T) {
 		s := &slot{}
 		if _, err := authPayload(&reqctx.Request{Cookies: s}, test.grant, test.delivery, nil); err != nil || s.set != test.set || s.remembered != test.remembered {
 			t.Errorf("%s: %+v, %v", reason, s, err)
+		}
+	}
+}
+
+func TestUpdateProfile(t *testing.T) { // R-111
+	const document = `mutation($name: String) { updateProfile(name: $name) { id name } }`
+	named := func(name any) map[string]any {
+		return map[string]any{"updateProfile": map[string]any{"id": signedIn().Principal.UserID.String(), "name": name}}
+	}
+	nothing := map[string]any{"updateProfile": nil}
+	for reason, test := range map[string]struct {
+		document  string
+		variables map[string]any
+		caller    *reqctx.Request
+		err       error
+		data      map[string]any
+		code      string
+	}{
+		"a name":                {document, map[string]any{"name": " Ada Lovelace "}, signedIn(), nil, named("Ada Lovelace"), ""},
+		"null removes it":       {document, map[string]any{"name": nil}, signedIn(), nil, named(nil), ""},
+		"and so does nothing":   {`mutation { updateProfile { id name } }`, nil, signedIn(), nil, named(nil), ""},
+		"and what is blank":     {document, map[string]any{"name": "  "}, signedIn(), nil, named(nil), ""},
+		"an unusable name":      {document, map[string]any{"name": "a\x00"}, signedIn(), nil, nothing, "BAD_USER_INPUT"},
+		"nobody":                {document, map[string]any{"name": "Eve"}, &reqctx.Request{AuthErr: session.ErrNoToken, Cookies: noCookies{}}, nil, nothing, "UNAUTHENTICATED"},
+		"a user who is gone":    {document, map[string]any{"name": "Ada"}, signedIn(), user.ErrNotFound, nothing, "UNAUTHENTICATED"},
+		"a database that is so": {document, map[string]any{"name": "Ada"}, signedIn(), errors.New("away"), nothing, "INTERNAL"},
+	} {
+		f := newFixture(t, HandlerConfig{})
+		f.req, f.users.err = test.caller, test.err
+		got := decode(t, f.post(test.document, test.variables))
+		if !reflect.DeepEqual(got.Data, test.data) || code(t, got) != test.code {
+			t.Errorf("%s: %v, want %v %s", reason, got, test.data, test.code)
+		}
+		if test.code == "BAD_USER_INPUT" {
+			want := []any{map[string]any{"field": "name", "code": "INVALID", "message": "The name contains a character that is not allowed."}}
+			if got := got.Errors[0].Extensions["fields"]; !reflect.DeepEqual(got, want) {
+				t.Errorf("%s: %v", reason, got)
+			}
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"latchkey/internal/login"
+	"latchkey/internal/profile"
 	"latchkey/internal/session"
 	"latchkey/internal/signup"
 	"latchkey/internal/user"
@@ -27,9 +28,10 @@ type Resolver struct {
 	signup   *signup.Service
 	login    *login.Service
 	sessions *session.Service
+	profile  *profile.Service
 }
 
 // NewResolver wires a Resolver.
-func NewResolver(users Users, su *signup.Service, li *login.Service, sessions *session.Service) *Resolver {
-	return &Resolver{users: users, signup: su, login: li, sessions: sessions}
+func NewResolver(users Users, su *signup.Service, li *login.Service, sessions *session.Service, pr *profile.Service) *Resolver {
+	return &Resolver{users: users, signup: su, login: li, sessions: sessions, profile: pr}
 }

@@ -62,6 +62,14 @@ func (r *mutationResolver) RevokeSession(ctx context.Context, id string) (bool, 
 	return ended && err == nil, err
 }
 
+func (r *mutationResolver) UpdateProfile(ctx context.Context, name *string) (*model.User, error) {
+	wanted := ""
+	if name != nil {
+		wanted = *name
+	}
+	return ownUser(r.profile.Update(ctx, reqctx.From(ctx).Principal.UserID, wanted))
+}
+
 func (r *queryResolver) Me(ctx context.Context) (*model.User, error) {
 	return ownUser(r.users.UserByID(ctx, reqctx.From(ctx).Principal.UserID))
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"latchkey/internal/login"
+	"latchkey/internal/profile"
 	"latchkey/internal/ratelimit"
 	"latchkey/internal/session"
 	"latchkey/internal/signup"
@@ -27,6 +28,7 @@ var (
 	_ session.Database = (*DB)(nil)
 	_ login.Store      = (*DB)(nil)
 	_ signup.Store     = (*DB)(nil)
+	_ profile.Store    = (*DB)(nil)
 	_ token.KeyStore   = (*DB)(nil)
 	_ ratelimit.Rows   = (*DB)(nil)
 )

@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"os"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -78,6 +79,28 @@ func TestUsers(t *testing.T) {
 		all, err := db.Users(t.Context(), 0, 10)
 		if err != nil || len(all) != 1 || all[0].ID != u.ID {
 			t.Errorf("list: %v, %v", all, err)
+		}
+	})
+}
+
+func TestRenameUser(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *storetest.Database) {
+		u, bob := newUser(t, db, "ada@example.com"), newUser(t, db, "bob@example.com")
+		for _, name := range []string{"Ada Lovelace", "', name = email --", "愛達 👩\u200d💻", ""} {
+			u.Name = name
+			got, err := db.RenameUser(t.Context(), u.ID, name)
+			if err != nil || !reflect.DeepEqual(got, u) {
+				t.Errorf("%q: %+v, %v; want %+v", name, got, err, u)
+			}
+			if read, err := db.UserByID(t.Context(), u.ID); err != nil || !reflect.DeepEqual(read, u) {
+				t.Errorf("%q: stored %+v, %v", name, read, err)
+			}
+		}
+		if other, err := db.UserByID(t.Context(), bob.ID); err != nil || !reflect.DeepEqual(other, bob) {
+			t.Errorf("another user: %+v, %v", other, err)
+		}
+		if got, err := db.RenameUser(t.Context(), uuid.New(), "Eve"); !errors.Is(err, user.ErrNotFound) || got.Name != "" {
+			t.Errorf("unknown id: %+v, %v", got, err)
 		}
 	})
 }

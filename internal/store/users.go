@@ -88,6 +88,20 @@ func (db *DB) userRow(ctx context.Context, text string, arg any) (userRow, error
 	return row, wrap("read user", err)
 }
 
+// RenameUser stores a user's name, "" for none, and answers the user. The name must be
+// normalised. Errors: user.ErrNotFound.
+func (db *DB) RenameUser(ctx context.Context, id uuid.UUID, name string) (user.User, error) {
+	var row userRow
+	found, err := db.queryRow(ctx, db.write.DB, &row, db.sql(`
+		UPDATE users SET name = $2, updated_at = {now}
+		WHERE id = $1
+		RETURNING `+userColumns), id, name)
+	if err == nil && !found {
+		return user.User{}, user.ErrNotFound
+	}
+	return row.user(), wrap("rename user", err)
+}
+
 // ReplacePasswordHash stores a new hash of the same password, unless the password has been
 // changed since oldHash was read (R-09).
 func (db *DB) ReplacePasswordHash(ctx context.Context, id uuid.UUID, oldHash, newHash string) error {

@@ -1,9 +1,8 @@
-// What stock clients make of a running server's streams and of its feed of ended sessions. The
-// two modules are the README's own code:
+// What stock clients make of a running server's streams. auth.js is the README's own code:
 //
 //	npm ci && node clients.mjs http://localhost:8080 DIRECTORY
 //
-// DIRECTORY holds auth.js and verify.mjs, and a node_modules. Access tokens should live for a few
+// DIRECTORY holds auth.js and a node_modules. Access tokens should live for a few
 // seconds, so that a stream outlives the one that opened it.
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
@@ -118,25 +117,6 @@ const steps = {
     assert.equal((await within(2_000, 'the event', event)).data.sessionEvents.kind, 'ENDED');
     const { error } = await within(2_000, 'a refusal', urql());
     assert.deepEqual(error.graphQLErrors[0].extensions, { code: 'UNAUTHENTICATED', reason: 'TOKEN_MISSING' });
-  },
-
-  async 'the README’s verifier refuses an ended session, and takes neither token for the other'() {
-    const { verify, poll } = await import(pathToFileURL(join(directory, 'verify.mjs')));
-    const token = await signIn();
-    await assert.rejects(verify(token), /not known/);
-    await poll();
-    assert.match((await verify(token)).sid, /^[0-9a-f-]{36}$/);
-    await call('mutation { logout }', token);
-    await poll();
-    await assert.rejects(verify(token), /the session has ended/);
-    await poll(); // 304
-    await assert.rejects(verify(token), /the session has ended/);
-    const feed = await (await network(`${server}/revocations`)).text();
-    await assert.rejects(verify(feed), /typ|aud/);
-    const real = globalThis.fetch;
-    globalThis.fetch = async () => new Response(await signIn(), { headers: { etag: 'x' } });
-    await assert.rejects(poll(), /typ/);
-    globalThis.fetch = real;
   },
 };
 

@@ -43,6 +43,7 @@ export function createAuthClient({ url, storage }: AuthClientOptions): AuthClien
     } catch (error) {
       if (held.era !== began) return;
       if (!(error instanceof AuthError)) throw error;
+      if (error.reason === 'CROSS_SITE') console.warn(error.message); // or nobody would know why
       if (error.code === 'SESSION_ENDED') return adopt(null);
       if (error.retryAfter) refusal = { error, until: now() + error.retryAfter * 1000 };
       return error;

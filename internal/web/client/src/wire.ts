@@ -4,6 +4,7 @@ const ANSWER_WAIT = 10_000;
 
 export class AuthError extends Error implements api.AuthError {
   readonly code!: string;
+  readonly reason?: string;
   readonly retryAfter?: number;
   constructor(message: string, extensions: { code: string; retryAfter?: number }) {
     super(message);

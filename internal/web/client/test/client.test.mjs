@@ -32,6 +32,15 @@ test('a page without a session asks once and no more', async () => {
   assert.equal(server.log.length, 1);
 });
 
+test('a page of another site, which gets no cookie, is told why', async (t) => {
+  const { open, server } = createWorld();
+  const warned = t.mock.method(console, 'warn', () => {});
+  server.faults.push(json(refusal('SESSION_ENDED', { reason: 'CROSS_SITE' })), json(refusal('SESSION_ENDED', { reason: 'TOKEN_MISSING' })));
+  await open();
+  assert.equal((await open()).state.status, 'signedOut');
+  assert.deepEqual(warned.mock.calls.map((call) => call.arguments), [['refused: SESSION_ENDED']]);
+});
+
 test('a server that is away is not an end: the page may ask again', async () => {
   const { open, server, tell } = createWorld();
   server.user = ada;
@@ -91,6 +100,17 @@ for (const [what, fault] of Object.entries({
   });
 }
 
+test('whoever asks while the server is away waits for the same answer', async () => {
+  const { open, server, pass } = createWorld();
+  server.user = ada;
+  const auth = await open();
+  await pass(11_000);
+  server.faults.push(new TypeError('Failed to fetch'));
+  const asked = await Promise.allSettled([auth.getAccessToken(), auth.refresh(), auth.getAccessToken()]);
+  assert.deepEqual(asked.map(({ reason }) => reason?.code), ['NETWORK_ERROR', 'NETWORK_ERROR', 'NETWORK_ERROR']);
+  assert.equal(server.count('refresh'), 2);
+});
+
 test('an answer that never comes is not waited for', async () => {
   const { open, server, pass } = createWorld();
   server.user = ada;
@@ -122,6 +142,17 @@ for (const [what, fault] of Object.entries({
     assert.equal((await auth.refresh()).status, 'signedIn');
   });
 }
+
+test('a wait is over for whoever signs in', async () => {
+  const { open, server, pass } = createWorld();
+  server.user = ada;
+  const auth = await open();
+  server.faults.push(json(refusal('RATE_LIMITED', { retryAfter: 60 })));
+  await assert.rejects(auth.refresh(), { code: 'RATE_LIMITED' });
+  await auth.login({ email: grace.email, password });
+  await pass(11_000);
+  assert.match(await auth.getAccessToken(), /of-2$/);
+});
 
 test('a session that is over signs the page out', async () => {
   const { open, server, pass } = createWorld();
@@ -208,6 +239,19 @@ test('a logout is over at once and reaches a server that was away later, before 
   assert.equal(server.log.at(-1)[0], 'refresh');
 });
 
+test('a page of somebody who has left shows so before the server answers, and tells it when the network is back', async () => {
+  const { open, server, tell } = createWorld();
+  server.user = ada;
+  const auth = await open();
+  server.faults.push(new TypeError('Failed to fetch'), new TypeError('Failed to fetch'), promise());
+  await auth.logout();
+  await tell('online');
+  assert.equal((await open()).state.status, 'signedOut');
+  const [, , , { signal }] = server.log.at(-1);
+  assert.equal(signal.aborted, false, 'it is still on its way');
+  assert.deepEqual(server.log.map(([field]) => field), ['refresh', 'logout', 'logout', 'logout']);
+});
+
 test('signing in again takes a logout back that the server never heard of', async () => {
   const { open, server, stored } = createWorld();
   server.user = ada;
@@ -243,6 +287,15 @@ test('revokeAll answers how many, renews a refused token once, and never pretend
   assert.equal(await auth.revokeAll(), 3);
   assert.equal(auth.state.status, 'signedOut');
   assert.deepEqual(server.log.map(([field]) => field), ['refresh', 'revokeAll', 'refresh', 'revokeAll', 'revokeAll']);
+});
+
+test('revokeAll says why the token could not be renewed', async () => {
+  const { open, server, pass } = createWorld();
+  server.user = ada;
+  const auth = await open();
+  await pass(11_000);
+  server.faults.push(json(refusal('OVERLOADED', { retryAfter: 2 })));
+  await assert.rejects(auth.revokeAll(), { code: 'OVERLOADED', retryAfter: 2 });
 });
 
 test('a frozen page is empty, and is filled again when the server has been asked', async () => {

@@ -23,11 +23,12 @@ test('a request has the token, and what the caller gave it', async () => {
   assert.equal(authorization, 'Bearer token-1-of-1');
   assert.equal(init.headers.get('x-own'), '1');
   assert.equal(init.credentials, 'include');
-  await authFetch({ ...(await signedIn()).auth, getAccessToken: async () => 'x', url })('https://other.example.com');
 });
 
-test('cookies go to no other server', async () => {
+test('cookies go to no other server, and to this one unless the caller wants none', async () => {
   const { server, call } = await signedIn();
+  await call(url, { ...post('{ notes }'), credentials: 'omit' });
+  assert.equal(server.log.at(-1)[3].credentials, 'omit');
   await call('https://other.example.com/things');
   assert.equal(server.log.at(-1)[3].credentials, undefined);
 });
@@ -75,6 +76,8 @@ test('other errors, also beside data, renew nothing', async () => {
   server.faults.push(json({ data: { notes: null }, ...refusal('FORBIDDEN') }), json({ data: { notes: 'UNAUTHENTICATED' } }));
   assert.equal((await read('{ notes }')).errors[0].extensions.code, 'FORBIDDEN');
   assert.equal((await read('{ notes }')).data.notes, 'UNAUTHENTICATED');
+  server.faults.push(json({ data: { a: 'UNAUTHENTICATED', b: null }, ...refusal('FORBIDDEN') }));
+  assert.equal((await read('{ a b }')).errors[0].extensions.code, 'FORBIDDEN');
   assert.equal(server.count('refresh'), 1);
 });
 
@@ -141,8 +144,7 @@ test('a Request can be repeated as well, and keeps its headers', async () => {
   server.valid.clear();
   server.faults.push(json({ data: null, ...refusal('UNAUTHENTICATED') }));
   await call(new Request(url, post('{ notes }')));
-  const [input] = server.fetch.mock.calls.at(-1).arguments;
-  assert.equal(await input.text(), JSON.stringify({ query: '{ notes }' }));
+  assert.equal(server.count('notes'), 2, 'its body as well');
   const { headers } = server.log.at(-1)[3];
   assert.equal(headers.get('x-own'), '1');
   assert.equal(headers.get('authorization'), 'Bearer token-2-of-1');

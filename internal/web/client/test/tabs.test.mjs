@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { ada, createWorld, grace, promise, settle } from './world.mjs';
+import { ada, createWorld, grace, json, promise, settle } from './world.mjs';
 
 const password = 'paper lantern quay';
 
@@ -95,6 +95,28 @@ test('a refresh that hangs neither keeps anybody from signing in nor spoils it w
   await late.keep();
   assert.equal((await renewed).user.id, grace.id);
   assert.equal(await auth.getAccessToken(), token);
+});
+
+test('a late refresh is void also where its request cannot be given up', async (t) => {
+  const { open, server, pass } = createWorld();
+  const { any } = AbortSignal;
+  t.after(() => Object.assign(AbortSignal, { any }));
+  AbortSignal.any = undefined; // as in React Native
+  server.user = ada;
+  const auth = await open();
+  await pass(11_000);
+  const late = promise();
+  server.fetch.mock.mockImplementationOnce(async () => {
+    await late;
+    return json({ data: { refresh: server.grant(ada) } });
+  });
+  const renewed = auth.refresh();
+  await settle();
+  const left = auth.logout();
+  await settle();
+  await late.keep();
+  await Promise.all([left, renewed]);
+  assert.equal(auth.state.status, 'signedOut');
 });
 
 test('a refresh under way when its user leaves brings nobody back', async () => {

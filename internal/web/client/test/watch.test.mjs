@@ -102,6 +102,8 @@ test('it stops when it is told to, begins with a sign-in, and leaves a page that
   assert.equal(server.count('sessionEvents'), 2);
   stop();
   assert.ok(server.log.at(-1)[3].signal.aborted);
+  await tell('pageshow', { persisted: true });
+  assert.equal(server.count('sessionEvents'), 2);
   server.user = null;
   const other = await open();
   watchSession(other);

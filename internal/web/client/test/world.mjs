@@ -135,7 +135,8 @@ function createServer() {
     },
     fetch: mock.fn(async (input, init = {}) => {
       const signal = init.signal;
-      const { query = '', variables = {} } = typeof init.body === 'string' ? JSON.parse(init.body) : {};
+      const body = input instanceof Request ? await input.text() : init.body;
+      const { query = '', variables = {} } = body ? JSON.parse(body) : {};
       const field = query.match(/\{\s*(\w+)/)?.[1] ?? 'nothing';
       server.log.push([field, variables, new Headers(init.headers ?? input.headers).get('authorization'), init]);
       const fault = server.faults.shift();
