@@ -33,6 +33,6 @@ async function refused(answer: Response, body: unknown) {
   if (!text.includes('UNAUTHENTICATED')) return false;
   const { data, errors } = JSON.parse(text);
   const hasRun = Object.values(data ?? {}).some((value) => value !== null);
-  if (hasRun && typeof body === 'string' && /\bmutation\b/.test(body)) return false;
+  if (hasRun && /\bmutation\b/.test(String(body))) return false;
   return errors?.some((error: any) => error.extensions?.code === 'UNAUTHENTICATED') ?? false;
 }
