@@ -102,7 +102,7 @@ func (tree *archTree) add(t *testing.T, name, text string) {
 
 func handwritten(name string) bool {
 	switch path.Ext(name) {
-	case ".go", ".graphqls", ".sql", ".txtar", ".mjs", ".js", ".jsx", ".css", ".html", ".sh":
+	case ".go", ".graphqls", ".sql", ".txtar", ".mjs", ".js", ".jsx", ".ts", ".tsx", ".css", ".html", ".sh":
 		return true
 	}
 	return false
