@@ -12,6 +12,8 @@ import { pathToFileURL } from 'node:url';
 import { Client, fetchExchange } from '@urql/core';
 import { createClient } from 'graphql-sse';
 
+import { createAuthClient, watchSession } from '../client/dist/auth-client.js';
+
 const [server, directory] = process.argv.slice(2);
 const EVENTS = 'subscription { sessionEvents { kind } }';
 const email = `ada-${randomUUID()}@example.com`;
@@ -21,7 +23,9 @@ const password = 'paper lantern quay';
 // its code, this server is another one.
 const network = globalThis.fetch;
 let cookie = '';
+let refreshes = 0;
 globalThis.fetch = async (url, init = {}) => {
+  if (String(init.body).includes('mutation { refresh')) refreshes++;
   const headers = new Headers(init.headers);
   if (cookie) headers.set('cookie', cookie);
   const answer = await network(String(url).replace('http://localhost:8080', server), { ...init, headers });
@@ -70,23 +74,49 @@ function urql(token) {
 }
 
 const steps = {
-  async 'the README’s page goes back to its login form, also when its token was renewed meanwhile'() {
-    const page = await import(pathToFileURL(join(directory, 'auth.js')));
-    await page.signUp(email, password);
-    let ended;
-    const shown = new Promise((resolve) => page.onSessionEnded(() => resolve(Date.now())));
-    const first = cookie;
-    const watching = page.watchSession();
-    await within(20_000, 'a renewal', (async () => {
-      while (cookie === first) await new Promise((later) => setTimeout(later, 50));
+  async 'the README’s 25 lines: log in, renew an expired token once, log out'() {
+    const { api, authFetch, login, logout, refresh } = await import(pathToFileURL(join(directory, 'auth.js')));
+    const ask = async (field) => {
+      const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ query: `{ ${field} }` }) };
+      return (await authFetch(api, init)).json();
+    };
+    await call(`mutation { signUp(input: {email: "${email}", password: "${password}", delivery: BODY}) { expiresIn } }`);
+    await assert.rejects(refresh(), { code: 'SESSION_ENDED' });
+    await assert.rejects(login(email, 'something else'), { code: 'INVALID_CREDENTIALS' });
+    assert.equal((await ask('me { email }')).errors[0].extensions.code, 'UNAUTHENTICATED');
+    await login(email, password);
+    const before = refreshes;
+    await within(20_000, 'an expiry', (async () => {
+      while (refreshes === before) {
+        assert.equal((await ask('me { email }')).data.me.email, email);
+        await new Promise((later) => setTimeout(later, 100));
+      }
     })());
-    // The stream is open again when the pause after a renewal is over.
-    await new Promise((later) => setTimeout(later, 200));
-    ended = Date.now();
+    const fields = ['me { id }', 'me { name }', 'me { roles }', 'sessions { id }', 'me { email }'];
+    await new Promise((later) => setTimeout(later, 6_000)); // longer than a token lives
+    const answers = await Promise.all(fields.map(ask));
+    assert.ok(answers.every(({ errors }) => !errors), JSON.stringify(answers));
+    assert.equal(refreshes, before + 2);
+    await logout();
+    await assert.rejects(refresh(), { code: 'SESSION_ENDED' });
+  },
+
+  async 'latchkey-client: a session that was ended elsewhere is over here'() {
+    let token = null;
+    const storage = { load: () => token, save: (next) => void (token = next) };
+    const auth = createAuthClient({ url: `${server}/graphql`, storage });
+    await auth.login({ email, password });
+    watchSession(auth);
+    const first = await auth.getAccessToken();
+    await within(20_000, 'a renewal', (async () => {
+      while ((await auth.getAccessToken()) === first) await new Promise((later) => setTimeout(later, 50));
+    })());
+    const over = new Promise((resolve) => auth.onAuthChange(resolve));
+    const ended = Date.now();
     await call('mutation { revokeAll }', await signIn());
-    await within(15_000, 'the login form', shown);
-    await within(5_000, 'the end of watching', watching);
-    return `${(await shown) - ended} ms`;
+    assert.equal(await within(15_000, 'the end', over), null);
+    assert.equal(token, null);
+    return `${Date.now() - ended} ms`;
   },
 
   async 'graphql-sse: an event and the end'() {

@@ -1,0 +1,67 @@
+package e2e
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// TestTroubles provokes in Chromium what the README's table of troubles says of browsers, and
+// checks that the table quotes what is seen.
+func TestTroubles(t *testing.T) {
+	if os.Getenv(browserVariable) == "" {
+		t.Skip("needs Chromium: make test")
+	}
+	t.Parallel()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := freePort(t)
+	// Not generous: the limits are one of the troubles.
+	p, err := start(path, []string{
+		"LATCHKEY_ADDR=127.0.0.1:0", "LATCHKEY_DATA_DIR=" + filepath.Join(t.TempDir(), "data"),
+		"LATCHKEY_ALLOWED_ORIGINS=http://localhost:" + port + ",http://127.0.0.1:" + port,
+	}, &lockedBuffer{})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, p.log)
+	}
+	t.Cleanup(p.kill)
+	// The host as a browser is told: 127.0.0.1 is another site.
+	cmd := exec.CommandContext(t.Context(), "node", "internal/web/browser/trouble.mjs",
+		strings.Replace(p.url, "127.0.0.1", "localhost", 1), port)
+	out, err := cmd.Output()
+	t.Logf("%s", out)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, p.log)
+	}
+	if !strings.Contains(p.log.String(), "origin refused") {
+		t.Error("the log does not say which origin was refused")
+	}
+	table := section(t, "## When it does not work")
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	if len(lines) < 7 {
+		t.Errorf("%d troubles", len(lines))
+	}
+	for _, line := range lines {
+		trouble, seen, found := strings.Cut(line, ": ")
+		if !found || !strings.Contains(table, seen) {
+			t.Errorf("%s: the README does not quote %q", trouble, seen)
+		}
+	}
+}
+
+// freePort answers a port of loopback that nobody listens on; somebody may still be faster.
+func freePort(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	return strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
+}
