@@ -31,9 +31,7 @@ func TestTroubles(t *testing.T) {
 		t.Fatalf("%v\n%s", err, p.log)
 	}
 	t.Cleanup(p.kill)
-	// The host as a browser is told: 127.0.0.1 is another site.
-	cmd := exec.CommandContext(t.Context(), "node", "internal/web/browser/trouble.mjs",
-		strings.Replace(p.url, "127.0.0.1", "localhost", 1), port)
+	cmd := exec.CommandContext(t.Context(), "node", "internal/web/browser/trouble.mjs", atLocalhost(p), port)
 	out, err := cmd.Output()
 	t.Logf("%s", out)
 	if err != nil {
@@ -54,6 +52,29 @@ func TestTroubles(t *testing.T) {
 		}
 	}
 }
+
+// TestReadmePage opens the README's page that imports the client from the server.
+func TestReadmePage(t *testing.T) {
+	if os.Getenv(browserVariable) == "" {
+		t.Skip("needs Chromium: make test")
+	}
+	t.Parallel()
+	port := freePort(t)
+	p := serveAlone(t, "LATCHKEY_ALLOWED_ORIGINS=http://localhost:"+port)
+	ada := &client{cookies: map[string]string{}}
+	if _, codes := ask(t, ada, p, signUpBody, map[string]any{"e": "ada@example.com"}); len(codes) > 0 {
+		t.Fatal(codes)
+	}
+	file := filepath.Join(t.TempDir(), "page.html")
+	write(t, file, block(t, section(t, "## Use it from your app"), "html"))
+	cmd := exec.CommandContext(t.Context(), "node", "internal/web/browser/page.mjs", atLocalhost(p), port, file, "ada@example.com", "paper lantern quay")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s\n%s", err, out, p.log)
+	}
+}
+
+// atLocalhost is a server's address as browsers are told: 127.0.0.1 is another site.
+func atLocalhost(p *process) string { return strings.Replace(p.url, "127.0.0.1", "localhost", 1) }
 
 // freePort answers a port of loopback that nobody listens on; somebody may still be faster.
 func freePort(t *testing.T) string {

@@ -211,7 +211,9 @@ func (v *verifying) learnsOfKeys() {
 	}
 	before, began := f.count("/.well-known/jwks.json"), time.Now()
 	for range 200 {
-		v.want("a made-up key", newSigner(v.t).sign(f.claims(nil), "at+jwt"), http.StatusUnauthorized)
+		if got := v.ask(newSigner(v.t).sign(f.claims(nil), "at+jwt")); got != http.StatusUnauthorized {
+			v.t.Fatalf("a made-up key: %d", got)
+		}
 	}
 	fetched, most := f.count("/.well-known/jwks.json")-before, 3+int(2*time.Since(began).Seconds())
 	if fetched > most {

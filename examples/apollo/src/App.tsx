@@ -14,7 +14,7 @@ export function App() {
       <h1>Latchkey with Apollo Client</h1>
       {status === "unknown" && !error && <p role="status">Loading…</p>}
       <Alert error={error} />
-      {error && <button onClick={() => auth.refresh().catch(() => {})}>Try again</button>}
+      {error && <p><button onClick={() => auth.refresh().catch(() => {})}>Try again</button></p>}
       {status === "signedOut" && <LogIn />}
       {user && <Account key={user.id} user={user} />}
     </main>

@@ -26,7 +26,7 @@ export interface AuthClientOptions {
   storage?: RefreshTokenStorage;
 }
 
-/** A safe place: the key chain of a phone, a file that others cannot read. */
+/** A safe place for a text: the key chain of a phone, a file that others cannot read. */
 export interface RefreshTokenStorage {
   load(): string | null | undefined | Promise<string | null | undefined>;
   /** null: forget it. */
@@ -45,7 +45,10 @@ export interface AuthClient {
   refresh(): Promise<AuthState>;
   signUp(input: SignUpInput): Promise<User>;
   login(input: LoginInput): Promise<User>;
-  /** Always succeeds here and in the other tabs; the server is told as soon as it can be reached. */
+  /**
+   * Always succeeds here and in the other tabs. A server that is away hears of it later: when the
+   * network is back, or from the next page or start.
+   */
   logout(): Promise<void>;
   /** Ends every session of the user, this one included; answers how many. */
   revokeAll(): Promise<number>;
@@ -85,7 +88,10 @@ export interface SignUpInput extends LoginInput {
 
 export class AuthError extends Error {
   constructor(message: string, extensions: { code: string; retryAfter?: number });
-  /** A value of the schema's ErrorCode, or NETWORK_ERROR: no answer, or none of this server. */
+  /**
+   * A value of the schema's ErrorCode; or NETWORK_ERROR: no answer, or none of this server; or
+   * STORAGE_ERROR: the refresh token cannot be read or kept.
+   */
   readonly code: string;
   /** Seconds to wait, with RATE_LIMITED and OVERLOADED. */
   readonly retryAfter?: number;

@@ -6,13 +6,15 @@ import { AuthError, ask } from './wire.ts';
 
 type Payload = { accessToken: string; expiresIn: number; refreshToken: string | null; user: User };
 
+const LEAVING = 'logout '; // before a stored token: the server has not heard of it yet
 const PAYLOAD = '{ accessToken expiresIn refreshToken user { id email emailVerified name roles createdAt } }';
 
 export function createAuthClient({ url, storage }: AuthClientOptions): AuthClient {
   const page = !storage && typeof document !== 'undefined';
   const tabs = openTabs(`latchkey ${url}`, page);
   const held = createHeld(tabs.leaving());
-  let refusal: { error: AuthError; until: number } | null = null;
+  let refusal: AuthError | undefined; // of the last refresh, with the wait that the server wants
+  let until = 0;
   let refreshing: Promise<AuthState> | null = null;
 
   /** Takes what the server has answered, here and in the other tabs. */
@@ -24,37 +26,42 @@ export function createAuthClient({ url, storage }: AuthClientOptions): AuthClien
     tabs.tell(news);
   }
 
-  async function endSession(refreshToken?: string | null) {
-    await ask(url, 'mutation($t: String) { logout(refreshToken: $t) }', { t: refreshToken }, !storage);
+  const tellLogout = (stored?: string | null) =>
+    ask(url, 'mutation($t: String) { logout(refreshToken: $t) }', { t: stored?.replace(LEAVING, '') }, !storage);
+
+  async function endSession(stored?: string | null) {
+    await tellLogout(stored);
     tabs.leaving(false);
+    await storage?.save(null);
   }
 
-  /** Answers why the server could not tell, if so. */
+  /** Answers why it cannot be known who is signed in, if so. */
   async function renew(began: number): Promise<AuthError | void> {
     if (held.era !== began) return; // another tab was faster
-    if (tabs.leaving()) return endSession().catch(() => {}).then(() => held.take(null));
-    const refreshToken = await storage?.load();
-    if (storage && !refreshToken) return held.take(null);
-    const sent = now();
     try {
+      const stored = await storage?.load();
+      if (tabs.leaving() || stored?.startsWith(LEAVING)) return endSession(stored).catch(() => {}).then(() => held.take(null));
+      if (storage && !stored) return held.take(null);
+      const sent = now();
       const query = `mutation($t: String) { refresh(refreshToken: $t) ${PAYLOAD} }`;
-      const { refresh } = await ask(url, query, { t: refreshToken }, !storage, held.stale.signal);
+      const { refresh } = await ask(url, query, { t: stored }, !storage, held.stale.signal);
       if (held.era === began) await adopt(refresh, sent);
-    } catch (error) {
+    } catch (reason) {
+      const error = reason instanceof AuthError ? reason : new AuthError(`${reason}`, { code: 'STORAGE_ERROR' });
       if (held.era !== began) return;
-      if (!(error instanceof AuthError)) throw error;
       if (error.reason === 'CROSS_SITE') console.warn(error.message); // or nobody would know why
       if (error.code === 'SESSION_ENDED') return adopt(null);
-      if (error.retryAfter) refusal = { error, until: now() + error.retryAfter * 1000 };
+      refusal = error;
+      until = now() + (error.retryAfter ?? 0) * 1000;
       return error;
     }
   }
 
   async function attempt() {
-    const seconds = Math.ceil(((refusal?.until ?? 0) - now()) / 1000);
+    const seconds = Math.ceil((until - now()) / 1000);
     const error =
-      refusal && seconds > 0
-        ? new AuthError(refusal.error.message, { ...refusal.error, retryAfter: seconds })
+      seconds > 0
+        ? new AuthError(refusal!.message, { ...refusal!, retryAfter: seconds })
         : await tabs.exclusive(renew.bind(null, held.era));
     if (error && held.state.status === 'unknown') held.forget(error);
     held.publish();
@@ -72,12 +79,14 @@ export function createAuthClient({ url, storage }: AuthClientOptions): AuthClien
 
   async function signIn(field: 'login' | 'signUp', type: string, input: LoginInput): Promise<User> {
     const user = await tabs.exclusive(async () => {
+      const before = await storage?.load();
       const sent = now();
       const query = `mutation($input: ${type}!) { ${field}(input: $input) ${PAYLOAD} }`;
       const data = await ask(url, query, { input: { ...input, delivery: storage ? 'BODY' : 'COOKIE' } }, !storage);
       tabs.leaving(false);
-      refusal = null;
+      until = 0;
       await adopt(data[field], sent);
+      if (before) tellLogout(before).catch(() => {}); // as the server does where it has a cookie
       return data[field].user;
     });
     held.publish();
@@ -85,12 +94,14 @@ export function createAuthClient({ url, storage }: AuthClientOptions): AuthClien
   }
 
   async function logout() {
-    const refreshToken = await storage?.load();
     tabs.leaving(true);
-    await adopt(null);
+    held.take(null);
+    tabs.tell(null);
     held.publish();
     const began = held.era; // whoever has signed in meanwhile stays
-    await tabs.exclusive(async () => held.era === began && endSession(refreshToken)).catch(() => {});
+    const stored = await storage?.load();
+    if (stored) await storage!.save(LEAVING + stored);
+    await tabs.exclusive(async () => held.era === began && endSession(stored)).catch(() => {});
   }
 
   async function revokeAll() {

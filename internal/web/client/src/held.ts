@@ -50,9 +50,10 @@ export function createHeld(signedOut: boolean) {
       if (held.state === told) return;
       told = held.state;
       const tell: ((user: User | null) => void)[] = [...listeners];
-      if (status !== 'unknown' && toldUser !== (user?.id ?? null)) {
+      const id = user?.id ?? null;
+      if (status !== 'unknown' && toldUser !== id) {
         if (toldUser !== undefined) tell.unshift(...authListeners);
-        toldUser = user?.id ?? null;
+        toldUser = id;
       }
       for (const listener of tell) {
         try {

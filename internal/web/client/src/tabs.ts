@@ -23,9 +23,9 @@ export function openTabs(name: string, page: boolean) {
     /** The flag of a logout that the server has not heard of yet. It outlives the page. */
     leaving(flag?: boolean) {
       try {
-        if (flag) localStorage.setItem(name, 'logout');
-        else if (flag === false) localStorage.removeItem(name);
-        return page && localStorage.getItem(name) !== null;
+        if (flag) localStorage[name] = 'logout';
+        else if (flag === false) delete localStorage[name];
+        return page && name in localStorage;
       } catch {
         return false;
       }

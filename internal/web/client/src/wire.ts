@@ -3,9 +3,9 @@ import type * as api from './auth-client.d.ts';
 const ANSWER_WAIT = 10_000;
 
 export class AuthError extends Error implements api.AuthError {
-  readonly code!: string;
-  readonly reason?: string;
-  readonly retryAfter?: number;
+  declare readonly code: string;
+  declare readonly reason?: string;
+  declare readonly retryAfter?: number;
   constructor(message: string, extensions: { code: string; retryAfter?: number }) {
     super(message);
     Object.assign(this, extensions);

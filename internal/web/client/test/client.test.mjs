@@ -227,14 +227,14 @@ test('a logout is over at once and reaches a server that was away later, before 
   assert.equal(auth.state.status, 'signedOut');
   await leaving;
   assert.equal(server.user, ada);
-  assert.equal(stored.size, 1);
+  assert.equal(Object.keys(stored).length, 1);
   server.faults.push(new TypeError('Failed to fetch'));
   assert.equal((await (await open()).ready).status, 'signedOut', 'still away, still out');
   const later = await open();
   assert.equal((await later.ready).status, 'signedOut');
   assert.deepEqual(server.log.map(([field]) => field), ['refresh', 'logout', 'logout', 'logout']);
   assert.equal(server.user, null);
-  assert.equal(stored.size, 0);
+  assert.deepEqual(stored, {});
   await open();
   assert.equal(server.log.at(-1)[0], 'refresh');
 });
@@ -259,19 +259,20 @@ test('signing in again takes a logout back that the server never heard of', asyn
   server.faults.push(new TypeError('Failed to fetch'));
   await auth.logout();
   await auth.login({ email: grace.email, password });
-  assert.equal(stored.size, 0);
+  assert.deepEqual(stored, {});
   assert.equal((await (await open()).ready).user.id, grace.id);
 });
 
-test('a page whose storage is forbidden logs out all the same', async (t) => {
+test('a page whose storage is forbidden logs out all the same', async () => {
   const { open, server } = createWorld();
   server.user = ada;
   const auth = await open();
-  for (const method of ['getItem', 'setItem', 'removeItem']) {
-    t.mock.method(localStorage, method, () => {
+  Object.defineProperty(globalThis, 'localStorage', {
+    get() {
       throw new DOMException('no', 'SecurityError');
-    });
-  }
+    },
+    configurable: true,
+  });
   await auth.logout();
   assert.equal(server.user, null);
 });
@@ -337,12 +338,43 @@ test('an app with a storage gets its refresh token in the body and keeps it ther
   await auth.login({ email: ada.email, password });
   assert.equal(server.log[2][1].input.delivery, 'BODY');
   assert.equal(kept.token, 'refresh-3');
-  server.faults.push(new TypeError('Failed to fetch'));
+  assert.deepEqual(server.log[3].slice(0, 2), ['logout', { t: 'refresh-2' }], 'the session before is over');
   await auth.logout();
-  assert.equal(server.log[3][1].t, 'refresh-3');
+  assert.equal(server.log[4][1].t, 'refresh-3');
   assert.equal(kept.token, null);
   assert.equal((await auth.refresh()).status, 'signedOut');
-  assert.equal(server.log.length, 4, 'without a token there is nothing to ask');
+  assert.equal(server.log.length, 5, 'without a token there is nothing to ask');
+});
+
+test('an app that logs out while the server is away tells it later', async () => {
+  const { open, server } = createWorld({ page: false });
+  const kept = { token: null, load: () => kept.token, save: (token) => void (kept.token = token) };
+  const auth = await open({ storage: kept });
+  const { grant } = server;
+  server.grant = (user) => ({ ...grant(user), refreshToken: `refresh-${server.issued}` });
+  await auth.login({ email: ada.email, password });
+  server.faults.push(new TypeError('Failed to fetch'), new TypeError('Failed to fetch'));
+  await auth.logout();
+  assert.equal(auth.state.status, 'signedOut');
+  assert.equal((await open({ storage: kept })).state.status, 'signedOut', 'still away, still out');
+  assert.equal((await open({ storage: kept })).state.status, 'signedOut');
+  assert.deepEqual(server.log.map(([field, { t }]) => [field, t]).slice(1), Array(3).fill(['logout', 'refresh-1']));
+  assert.equal(kept.token, null);
+});
+
+test('an app whose storage is locked is told so, with a code', async () => {
+  const { open, server } = createWorld({ page: false });
+  const storage = {
+    load() {
+      throw new Error('the key chain is locked');
+    },
+    save() {},
+  };
+  const auth = await open({ storage });
+  assert.equal((await auth.ready).error.code, 'STORAGE_ERROR');
+  assert.match(auth.state.error.message, /the key chain is locked/);
+  await assert.rejects(auth.refresh(), { code: 'STORAGE_ERROR' });
+  assert.equal(server.log.length, 0);
 });
 
 test('an app forgets a refresh token that is over, and keeps it through everything else', async () => {

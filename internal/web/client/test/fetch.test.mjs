@@ -114,6 +114,19 @@ test('a request of one user is never repeated as another', async () => {
   assert.equal(server.count('refresh'), 1);
 });
 
+test('nor is it sent as another, whom the renewal of an expired token finds', async () => {
+  const { server, auth, pass, read } = await signedIn();
+  await pass(11_000);
+  server.user = grace; // who has logged in elsewhere on the site
+  assert.equal((await read('mutation { pay }')).errors[0].extensions.code, 'UNAUTHENTICATED');
+  assert.deepEqual(server.log.at(-1).slice(0, 3), ['pay', {}, null]);
+  assert.equal(auth.state.user.id, grace.id);
+  await pass(11_000);
+  server.user = ada;
+  await assert.rejects(auth.revokeAll(), { code: 'UNAUTHENTICATED' });
+  assert.equal(server.count('refresh'), 3);
+});
+
 test('a token that cannot be renewed is an error with a code, never a refusal', async () => {
   const { server, pass, read, auth } = await signedIn();
   await pass(11_000);

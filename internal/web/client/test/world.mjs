@@ -25,7 +25,7 @@ export function createWorld({ page = true } = {}) {
   });
   const world = {
     page: new EventTarget(),
-    stored: new Map(),
+    stored: {},
     server: createServer(),
     async pass(ms) {
       time += ms;
@@ -51,11 +51,7 @@ export function createWorld({ page = true } = {}) {
   install('document', page ? {} : undefined);
   install('navigator', page ? { locks: world.locks } : {});
   install('BroadcastChannel', page ? createChannels() : undefined);
-  install('localStorage', {
-    getItem: (key) => world.stored.get(key) ?? null,
-    setItem: (key, value) => world.stored.set(key, value),
-    removeItem: (key) => world.stored.delete(key),
-  });
+  install('localStorage', world.stored);
   install('addEventListener', (type, listener, options) => world.page.addEventListener(type, listener, options));
   return world;
 }
