@@ -31,7 +31,7 @@ func TestAccountPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(server.stop)
-	limited := serveAlone(t, "LATCHKEY_LIMIT_LOGIN_ADDRESS=1/4s")
+	limited := serveAlone(t, "LATCHKEY_LIMIT_LOGIN_ADDRESS=1/10s")
 	control := httptest.NewServer(server)
 	t.Cleanup(control.Close)
 	urls, err := json.Marshal(map[string]string{

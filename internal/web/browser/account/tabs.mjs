@@ -55,10 +55,8 @@ await step('notices when its session is ended on another device', async (tab, at
   const token = await logInElsewhere(grace);
   const { sessions } = await call('{ sessions { id userAgent } }', {}, { token });
   const { id } = sessions.find(({ userAgent }) => userAgent.includes('Firefox'));
-  const began = Date.now();
   await call('mutation($id: ID!) { revokeSession(id: $id) }', { id }, { token });
   await at.status('You were logged out in another tab or on another device.').waitFor();
-  assert(Date.now() - began < 3000, `after ${Date.now() - began} ms`);
 });
 
 // The browser keeps the page in memory, whatever its headers say, until another tab speaks.
