@@ -1,7 +1,9 @@
 // What happens in other tabs, on other devices and behind the Back button.
 import assert from 'node:assert/strict';
 
-import { account, call, forgetCookies, logInElsewhere, look, newEmail, on, openTab, signUpElsewhere, step, urls } from './world.mjs';
+import {
+  account, call, forgetCookies, isFocused, logInElsewhere, look, newEmail, on, openTab, password, signUpElsewhere, step, urls,
+} from './world.mjs';
 
 const ada = newEmail('ada');
 const grace = newEmail('grace');
@@ -47,6 +49,27 @@ await step('shows nothing of one user to the next', async (tab, at) => {
   assert.equal(await tab.getByText(ada).count(), 0);
   assert.equal(await at.field('Name').inputValue(), '');
   await second.close();
+});
+
+await step('becomes the next user’s when nobody logged out in between', async (tab, at) => {
+  await tab.goto(account());
+  await at.heading('Your account').waitFor();
+  await tab.getByText(grace, { exact: true }).waitFor();
+  // What an app of one's own may do: the cookie is another one now.
+  await tab.evaluate((input) => {
+    const query = 'mutation($input: LoginInput!) { login(input: $input) { user { id } } }';
+    const headers = { 'content-type': 'application/json' };
+    return fetch('/graphql', { method: 'POST', headers, body: JSON.stringify({ query, variables: { input } }) });
+  }, { email: ada, password });
+  await at.field('Name').fill('Grace');
+  await at.button('Save').click(); // and learns with the next token who it is
+  await tab.getByText(ada, { exact: true }).waitFor();
+  assert.equal(await tab.getByText(grace).count(), 0);
+  assert.equal(await at.field('Name').inputValue(), 'Countess');
+  await isFocused(at.heading('Your account'), 'the heading');
+  await at.button('Log out').click();
+  await at.logIn(grace);
+  await tab.getByText(grace, { exact: true }).waitFor();
 });
 
 await step('notices when its session is ended on another device', async (tab, at) => {
