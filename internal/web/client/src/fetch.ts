@@ -6,12 +6,11 @@ export function authFetch(auth: AuthClient): typeof fetch {
     /** The token, unless it is somebody else's by now: nothing of one user runs as another. */
     const own = async () => {
       const token = await auth.getAccessToken();
-      user ??= auth.state.user?.id;
-      return auth.state.user?.id === user ? token : null;
+      return auth.state.user?.id === (user ??= auth.state.user?.id) ? token : null;
     };
     const used = await own();
     const send = (token: string | null) => {
-      const headers = new Headers(init.headers ?? (input instanceof Request ? input.headers : undefined));
+      const headers = new Headers(init.headers ?? (input as Request).headers); // a string has none
       if (token) headers.set('authorization', `Bearer ${token}`);
       const credentials = String(input) === auth.url ? 'include' : undefined;
       return fetch(input instanceof Request ? input.clone() : input, { credentials, ...init, headers });
@@ -34,5 +33,5 @@ async function refused(answer: Response, body: unknown) {
   const { data, errors } = JSON.parse(text);
   const hasRun = Object.values(data ?? {}).some((value) => value !== null);
   if (hasRun && /\bmutation\b/.test(String(body))) return false;
-  return errors?.some((error: any) => error.extensions?.code === 'UNAUTHENTICATED') ?? false;
+  return errors?.some((error: any) => error.extensions?.code === 'UNAUTHENTICATED');
 }
