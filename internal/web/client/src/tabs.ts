@@ -10,7 +10,7 @@ export function openTabs(name: string, page: boolean) {
   const channel = page && typeof BroadcastChannel !== 'undefined' ? new BroadcastChannel(name) : null;
   let queue: Promise<any> = Promise.resolve();
 
-  /** A lock is often here before the news of the tab that had it. What goes round comes after them. */
+  /** A lock may overtake the news of the tab that had it: so both tabs wait for what goes round after them. */
   const echo = () =>
     new Promise<void>((resolve) => {
       const open = () => new BroadcastChannel(`${name} echo`);
@@ -44,7 +44,7 @@ export function openTabs(name: string, page: boolean) {
     exclusive<T>(work: () => Promise<T>): Promise<T> {
       if (!page || !navigator.locks) return (queue = queue.catch(() => {}).then(work));
       let turn: Promise<T> | undefined;
-      const begin = () => (turn = echo().then(work));
+      const begin = () => (turn = echo().then(work).finally(echo));
       const signal = AbortSignal.timeout(LOCK_WAIT);
       return navigator.locks.request(name, { signal }, begin).catch(() => turn ?? work());
     },
