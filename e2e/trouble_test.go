@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,7 +20,7 @@ func TestTroubles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := freePort(t)
+	port := strconv.Itoa(freePort(t))
 	// Not generous: the limits are one of the troubles.
 	p, err := start(path, []string{
 		"LATCHKEY_ADDR=127.0.0.1:0", "LATCHKEY_DATA_DIR=" + filepath.Join(t.TempDir(), "data"),
@@ -59,7 +58,7 @@ func TestReadmePage(t *testing.T) {
 		t.Skip("needs Chromium: make test")
 	}
 	t.Parallel()
-	port := freePort(t)
+	port := strconv.Itoa(freePort(t))
 	p := serveAlone(t, "LATCHKEY_ALLOWED_ORIGINS=http://localhost:"+port)
 	ada := &client{cookies: map[string]string{}}
 	if _, codes := ask(t, ada, p, signUpBody, map[string]any{"e": "ada@example.com"}); len(codes) > 0 {
@@ -75,14 +74,3 @@ func TestReadmePage(t *testing.T) {
 
 // atLocalhost is a server's address as browsers are told: 127.0.0.1 is another site.
 func atLocalhost(p *process) string { return strings.Replace(p.url, "127.0.0.1", "localhost", 1) }
-
-// freePort answers a port of loopback that nobody listens on; somebody may still be faster.
-func freePort(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
-}

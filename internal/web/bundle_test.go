@@ -15,7 +15,7 @@ func TestBundle(t *testing.T) {
 		t.Skip("needs Node and packages: make test")
 	}
 	t.Parallel()
-	names := []string{"client", "ide"}
+	names := []string{"account", "client", "ide"}
 	dir := t.TempDir()
 	copyFiles(t, ".", dir) // all of them, for one builds upon another
 	for _, name := range names {

@@ -27,7 +27,8 @@ const page: Page = {
 const retryView: View = ({ auth }, view, signal) => {
   const { error } = auth.state;
   const { fail } = action(view, '#again', signal, auth.refresh);
-  if (error && isTrouble(error)) fail(error);
+  // What is there from the start is not read out.
+  if (error && isTrouble(error)) queueMicrotask(() => fail(error));
 };
 
 const views: Record<string, View> = {

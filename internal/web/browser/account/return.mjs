@@ -85,12 +85,12 @@ await step('leads nowhere else, and says so', async (tab, at) => {
     await forgetCookies();
     await tab.goto(asked(target));
     await at.heading('Log in').waitFor();
-    await tab.getByText(`wanted to send you on to ${where}`).waitFor();
-    assert.equal(await tab.getByText('Afterwards').count(), 0);
+    await tab.getByText(`asks to send you on to ${where}`).waitFor();
+    assert.equal(await tab.getByText('you go back to').count(), 0);
     if (target.startsWith('https://evil')) await look(tab, 'return-refused');
     await at.logIn(ada);
     await at.heading('Your account').waitFor();
-    await tab.getByText(`wanted to send you on to ${where}`).waitFor();
+    await tab.getByText(`asks to send you on to ${where}`).waitFor();
     assert.equal(await tab.getByRole('link', { name: 'Continue' }).count(), 0);
     if (target.startsWith('https://evil')) await look(tab, 'account-return-refused');
   }

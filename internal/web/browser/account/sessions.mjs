@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 
 import {
-  account, answer, call, countRequests, forgetCookies, hold, isFocused, logInElsewhere, look, newEmail, step, signUpElsewhere,
+  account, answer, call, countRequests, forgetCookies, hold, isFocused, logInElsewhere, look, newEmail, picture, step, signUpElsewhere,
 } from './world.mjs';
 
 const ada = newEmail('ada');
@@ -39,6 +39,21 @@ await step('lists the sessions, this device first, and ends another one', async 
   await call('{ me { email } }', {}, { token: tablet });
 });
 
+await step('can be read at 320 pixels, with letters twice as large, and in the colours of the system', async (tab, at) => {
+  await tab.goto(account());
+  await at.button('End session: Chrome on Android').waitFor();
+  const excess = () => tab.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  await tab.setViewportSize({ width: 320, height: 640 });
+  assert(await excess() <= 0);
+  await tab.setViewportSize({ width: 640, height: 400 });
+  await tab.evaluate(() => (document.documentElement.style.fontSize = '200%'));
+  assert(await excess() <= 0);
+  await picture(tab, 'account-twice-as-large');
+  await tab.evaluate(() => (document.documentElement.style.fontSize = ''));
+  await tab.emulateMedia({ forcedColors: 'active' });
+  await picture(tab, 'account-forced-colours');
+});
+
 await step('looks at the list again when the visitor comes back to the tab', async (tab, at) => {
   await tab.goto(account());
   const items = tab.getByRole('list', { name: 'Where you are logged in' }).getByRole('listitem');
@@ -46,6 +61,7 @@ await step('looks at the list again when the visitor comes back to the tab', asy
   await logInElsewhere(ada);
   await tab.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
   await at.button('End session: Safari on iPhone').waitFor();
+  assert.match(await items.nth(0).innerText(), /This device/, 'the one in use, and not the last one used, is the first');
 });
 
 await step('saves the name, and shows it', async (tab, at) => {
@@ -124,7 +140,7 @@ await step('logs out everywhere, after a question in the page', async (tab, at) 
   const sent = countRequests(tab, 'revokeAll');
   await open.click();
   const question = tab.getByRole('group', { name: 'Log out everywhere?' });
-  await question.getByText('the one on this device included').waitFor();
+  await question.getByText('on this device too').waitFor();
   await isFocused(question.getByRole('heading'), 'the question');
   await look(tab, 'everywhere');
   await tab.keyboard.press('Escape');

@@ -1,6 +1,5 @@
 // What every step on the account page shares: the browser, the servers, and what must never happen.
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -8,7 +7,11 @@ import { join } from 'node:path';
 import { openChromium } from '../lib/chromium.mjs';
 
 export const password = 'paper lantern quay';
-export const newEmail = (name = 'ada') => `${name}-${randomUUID().slice(0, 8)}@example.com`;
+
+let emails = 0;
+
+/** The servers are new, so these are too; and the pictures are the same every time. */
+export const newEmail = (name = 'ada') => `${name}${emails++ || ''}@example.com`;
 
 // Devices as they call themselves; the browser under test is the first.
 export const devices = {
@@ -160,6 +163,8 @@ const LOOKS = [
   ['light', 1280, 800], ['dark', 1280, 800], ['light', 360, 740], ['dark', 360, 740],
 ];
 
+export const picture = (tab, name) => tab.screenshot({ path: join(shots, `${name}.png`), fullPage: true });
+
 /**
  * Looks at a state in both themes, wide and narrow: axe-core finds nothing, nothing has to be
  * scrolled to the side, and there is a picture.
@@ -174,7 +179,7 @@ export async function look(tab, name) {
     assert.deepEqual(found, [], `axe-core: ${at}`);
     const excess = await tab.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     assert(excess <= 0, `${at}: ${excess} pixels too wide`);
-    await tab.screenshot({ path: join(shots, `${name}-${colorScheme}-${width}.png`), fullPage: true });
+    await picture(tab, `${name}-${colorScheme}-${width}`);
   }
   await tab.emulateMedia({ colorScheme: 'light' });
   await tab.setViewportSize({ width: 1280, height: 800 });

@@ -10,7 +10,7 @@ const LEAVING = 'logout '; // before a stored token: the server has not heard of
 const PAYLOAD = '{ accessToken expiresIn refreshToken user { id email emailVerified name roles createdAt } }';
 
 export function createAuthClient({ url, storage }: AuthClientOptions): AuthClient {
-  const page = !storage && typeof document !== 'undefined';
+  const page = !storage && !!globalThis.document;
   const tabs = openTabs(`latchkey ${url}`, page);
   const held = createHeld(tabs.leaving());
   let refusal: AuthError | undefined; // of the last refresh, with the wait that the server wants
@@ -26,17 +26,15 @@ export function createAuthClient({ url, storage }: AuthClientOptions): AuthClien
     tabs.tell(news);
   }
 
-  const tellLogout = (stored?: string | null) =>
-    ask(url, 'mutation($t: String) { logout(refreshToken: $t) }', { t: stored?.replace(LEAVING, '') }, !storage);
-
   async function endSession(stored?: string | null) {
-    await tellLogout(stored);
+    const t = stored?.replace(LEAVING, '');
+    await ask(url, 'mutation($t: String) { logout(refreshToken: $t) }', { t }, !storage);
     tabs.leaving(false);
     await storage?.save(null);
   }
 
   /** Answers why it cannot be known who is signed in, if so. */
-  async function renew(began: number): Promise<AuthError | void> {
+  async function renew(began: number, again = true): Promise<AuthError | void> {
     if (held.era !== began) return; // another tab was faster
     try {
       const stored = await storage?.load();
@@ -46,6 +44,7 @@ export function createAuthClient({ url, storage }: AuthClientOptions): AuthClien
       const query = `mutation($t: String) { refresh(refreshToken: $t) ${PAYLOAD} }`;
       const { refresh } = await ask(url, query, { t: stored }, !storage, held.stale.signal);
       if (held.era === began) await adopt(refresh, sent);
+      refusal = undefined;
     } catch (reason) {
       const error = reason instanceof AuthError ? reason : new AuthError(`${reason}`, { code: 'STORAGE_ERROR' });
       if (held.era !== began) return;
@@ -53,16 +52,16 @@ export function createAuthClient({ url, storage }: AuthClientOptions): AuthClien
       if (error.code === 'SESSION_ENDED') return adopt(null);
       refusal = error;
       until = now() + (error.retryAfter ?? 0) * 1000;
-      return error;
+      // The answer may be lost, and the cookie with it: it has to come before the old one is void.
+      return again && error.code === 'NETWORK_ERROR' && !error.retryAfter ? renew(began, false) : error;
     }
   }
 
   async function attempt() {
+    const began = held.era;
     const seconds = Math.ceil((until - now()) / 1000);
-    const error =
-      seconds > 0
-        ? new AuthError(refusal!.message, { ...refusal!, retryAfter: seconds })
-        : await tabs.exclusive(renew.bind(null, held.era));
+    const wait = seconds > 0 && Object.assign(refusal!, { retryAfter: seconds });
+    const error = wait || (await tabs.exclusive(() => renew(began)));
     if (error && held.state.status === 'unknown') held.forget(error);
     held.publish();
     if (error) throw error;
@@ -73,7 +72,7 @@ export function createAuthClient({ url, storage }: AuthClientOptions): AuthClien
 
   async function getAccessToken() {
     if (held.state.status === 'signedOut') return null;
-    if (!held.token || held.hasExpired()) await refresh();
+    if (!held.isLiving()) await refresh();
     return held.token;
   }
 
@@ -85,8 +84,8 @@ export function createAuthClient({ url, storage }: AuthClientOptions): AuthClien
       const data = await ask(url, query, { input: { ...input, delivery: storage ? 'BODY' : 'COOKIE' } }, !storage);
       tabs.leaving(false);
       until = 0;
+      if (before) await endSession(before).catch(() => {}); // as the server does where it has a cookie
       await adopt(data[field], sent);
-      if (before) tellLogout(before).catch(() => {}); // as the server does where it has a cookie
       return data[field].user;
     });
     held.publish();
@@ -116,14 +115,18 @@ export function createAuthClient({ url, storage }: AuthClientOptions): AuthClien
     held.publish();
   });
   if (page) {
-    const again = (wanted: boolean) => void (wanted && refresh().catch(() => {}));
+    const again = async (wanted: unknown) => {
+      if (!wanted) return;
+      await refreshing?.catch(() => {}); // of before the freeze: void
+      refresh().catch(() => {});
+    };
     // A frozen page holds nothing private, and shows nothing before the server has been asked.
     addEventListener('pagehide', ({ persisted }) => {
       if (persisted) held.forget();
       held.publish();
     });
     addEventListener('pageshow', ({ persisted }) => again(persisted));
-    addEventListener('online', () => again(held.state.status === 'unknown' || tabs.leaving()));
+    addEventListener('online', () => again(refusal || tabs.leaving()));
   }
   const client: AuthClient = {
     url,

@@ -10,7 +10,7 @@ export function authFetch(auth: AuthClient): typeof fetch {
     };
     const used = await own();
     const send = (token: string | null) => {
-      const headers = new Headers(init.headers ?? (input as Request).headers); // a string has none
+      const headers = new Headers(init.headers ?? (input as Request).headers);
       if (token) headers.set('authorization', `Bearer ${token}`);
       const credentials = String(input) === auth.url ? 'include' : undefined;
       return fetch(input instanceof Request ? input.clone() : input, { credentials, ...init, headers });
@@ -33,5 +33,5 @@ async function refused(answer: Response, body: unknown) {
   const { data, errors } = JSON.parse(text);
   const hasRun = Object.values(data ?? {}).some((value) => value !== null);
   if (hasRun && /\bmutation\b/.test(String(body))) return false;
-  return errors?.some((error: any) => error.extensions?.code === 'UNAUTHENTICATED');
+  return !!errors?.some((error: any) => error.extensions?.code === 'UNAUTHENTICATED');
 }

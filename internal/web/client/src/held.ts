@@ -20,28 +20,26 @@ export function createHeld(signedOut: boolean) {
     token: null as string | null,
     /** Counts sign-ins, renewals and sign-outs: what began before one is void after it. */
     era: 0,
-    /** Ends with the era: a late answer must not put an old cookie over a new one. */
+    /** Ends a refresh under way when all is settled: its late cookie must not replace a newer one. */
     stale: new AbortController(),
 
-    hasExpired: () => now() >= expires,
+    isLiving: () => now() < expires,
 
-    /** null: nobody is signed in. */
-    take(news: News | null) {
-      held.become(news ? { status: 'signedIn', user: news.user, error: null } : SIGNED_OUT, news);
-    },
-
-    /** Why it is not known who is signed in; undefined: not asked yet. */
-    forget(error: AuthError | null = null) {
-      held.become({ status: 'unknown', user: null, error }, null);
-    },
-
-    become(next: AuthState, news: News | null) {
+    /** null: nobody is signed in, unless the next state says otherwise. */
+    take(news: News | null, next: AuthState = news ? { status: 'signedIn', user: news.user, error: null } : SIGNED_OUT) {
+      if (next.status !== 'unknown') {
+        held.stale.abort();
+        held.stale = new AbortController();
+      }
       held.era++;
-      held.stale.abort();
-      held.stale = new AbortController();
       held.token = news && news.token;
       expires = news ? now() + news.left : 0;
       if (JSON.stringify(next) !== JSON.stringify(held.state)) held.state = next;
+    },
+
+    /** Why it is not known who is signed in; null: not asked yet. */
+    forget(error: AuthError | null = null) {
+      held.take(null, { status: 'unknown', user: null, error });
     },
 
     /** Tells the listeners what has changed; never inside a lock, which they could keep. */

@@ -7,7 +7,7 @@ export type News = { token: string; left: number; user: User };
 
 /** What the tabs of an origin share. Apps without a page share nothing, and take turns within. */
 export function openTabs(name: string, page: boolean) {
-  const channel = page && typeof BroadcastChannel !== 'undefined' ? new BroadcastChannel(name) : null;
+  const channel = page && globalThis.BroadcastChannel ? new BroadcastChannel(name) : null;
   let queue: Promise<any> = Promise.resolve();
 
   /** A lock may overtake the news of the tab that had it: so both tabs wait for what goes round after them. */

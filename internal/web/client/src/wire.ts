@@ -31,7 +31,7 @@ export async function ask(
       method: 'POST',
       credentials: cookies ? 'include' : 'omit',
       keepalive: true, // the answer's cookie arrives even if the page goes
-      signal: signal && limit && AbortSignal.any ? AbortSignal.any([limit, signal]) : (signal ?? limit),
+      signal: signal && AbortSignal.any ? AbortSignal.any([limit, signal]) : (signal ?? limit),
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ query, variables }),
     });
@@ -39,7 +39,7 @@ export async function ask(
   } catch (error) {
     if (error instanceof AuthError) throw error; // of a refresh on the way
   }
-  const [error] = answer?.errors ?? [];
+  const error = answer?.errors?.[0];
   if (error?.extensions?.code) throw new AuthError(error.message, error.extensions);
   if (answer?.data) return answer.data;
   const retryAfter = Number(response?.headers.get('retry-after')) || undefined;
