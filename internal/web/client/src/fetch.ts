@@ -6,8 +6,7 @@ export function authFetch(auth: AuthClient): typeof fetch {
     /** The token, unless it is somebody else's by now: nothing of one user runs as another. */
     const own = async () => {
       const token = await auth.getAccessToken();
-      user ??= auth.state.user?.id;
-      return auth.state.user?.id === user ? token : null;
+      return auth.state.user?.id === (user ??= auth.state.user?.id) ? token : null;
     };
     const used = await own();
     const send = (token: string | null) => {

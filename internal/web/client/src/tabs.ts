@@ -8,7 +8,16 @@ export type News = { token: string; left: number; user: User };
 /** What the tabs of an origin share. Apps without a page share nothing, and take turns within. */
 export function openTabs(name: string, page: boolean) {
   const channel = page && globalThis.BroadcastChannel ? new BroadcastChannel(name) : null;
-  let queue: Promise<unknown> = Promise.resolve();
+  let queue: Promise<any> = Promise.resolve();
+
+  /** A lock may overtake the news of the tab that had it: so both tabs wait for what goes round after them. */
+  const echo = () =>
+    new Promise<void>((resolve) => {
+      const open = () => new BroadcastChannel(`${name} echo`);
+      const far = open();
+      far.onmessage = () => resolve(far.close());
+      open().postMessage(0);
+    });
 
   return {
     /** Tells the other tabs of a new token, or with null that nobody is signed in any more. */
@@ -32,23 +41,12 @@ export function openTabs(name: string, page: boolean) {
     },
 
     /** Runs one piece of work at a time in all tabs. Nobody waits long for a tab that hangs. */
-    async exclusive<T>(work: () => Promise<T>): Promise<T> {
-      if (!page || !navigator.locks) {
-        const turn = queue.then(work);
-        queue = turn.catch(() => {});
-        return turn;
-      }
-      let begun = false;
-      const begin = () => {
-        begun = true;
-        return work();
-      };
-      try {
-        return await navigator.locks.request(name, { signal: AbortSignal.timeout(LOCK_WAIT) }, begin);
-      } catch (error) {
-        if (begun) throw error;
-        return work();
-      }
+    exclusive<T>(work: () => Promise<T>): Promise<T> {
+      if (!page || !navigator.locks) return (queue = queue.catch(() => {}).then(work));
+      let turn: Promise<T> | undefined;
+      const begin = () => (turn = echo().then(work).finally(echo));
+      const signal = AbortSignal.timeout(LOCK_WAIT);
+      return navigator.locks.request(name, { signal }, begin).catch(() => turn ?? work());
     },
   };
 }

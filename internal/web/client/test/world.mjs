@@ -60,6 +60,9 @@ function install(name, value) {
   Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
 }
 
+/** A message may be later than the lock of the tab that sent it, but not than a message after it. */
+const late = (act) => setImmediate(() => setImmediate(act));
+
 function createChannels() {
   const open = new Set();
   return class {
@@ -69,14 +72,14 @@ function createChannels() {
     }
     postMessage(data) {
       for (const other of open) {
-        if (other !== this && other.name === this.name) setImmediate(() => other.onmessage?.({ data: structuredClone(data) }));
+        if (other !== this && other.name === this.name) late(() => other.onmessage?.({ data: structuredClone(data) }));
       }
+    }
+    close() {
+      open.delete(this);
     }
   };
 }
-
-/** What one tab tells is heard before another gets the lock, as it is in browsers. */
-const news = () => new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
 
 function createLocks() {
   const queues = new Map();
@@ -92,9 +95,9 @@ function createLocks() {
           if (!waits) return;
           waits = false;
           reject(signal.reason);
-          before.then(news).then(() => release());
+          before.then(() => release());
         });
-        before.then(news).then(async () => {
+        before.then(async () => {
           if (!waits) return;
           waits = false;
           locks.held++;
