@@ -118,7 +118,6 @@ export function createAuthClient({ url, storage }: AuthClientOptions): AuthClien
     };
     // A frozen page holds nothing private, and shows nothing before the server has been asked.
     addEventListener('pagehide', ({ persisted }) => {
-      held.era++; // whoever leaves asks for nothing again
       if (persisted) held.forget();
       held.publish();
     });
