@@ -25,7 +25,8 @@ type situation struct {
 }
 
 // TestSituations lets the examples live through everything that browsers, networks and other
-// devices do to a session, and counts the refreshes. docs/situations.md says what comes of it:
+// devices do to a session, and counts the refreshes: none that fails costs anybody the cookie.
+// docs/situations.md says what comes of it:
 //
 //	LATCHKEY_TEST_BROWSER=1 go test ./e2e -run TestSituations -update-situations
 func TestSituations(t *testing.T) {
