@@ -25,13 +25,13 @@ func TestAccountPage(t *testing.T) {
 		_, _ = fmt.Fprint(w, `<!doctype html><link rel="icon" href="data:,"><title>App</title>The app`)
 	}))
 	t.Cleanup(app.Close)
-	server := &restartable{t: t, env: append(generous(), "LATCHKEY_ADDR=127.0.0.1:0",
+	server := &restartable{env: append(generous(), "LATCHKEY_ADDR=127.0.0.1:0",
 		"LATCHKEY_DATA_DIR="+filepath.Join(t.TempDir(), "data"), "LATCHKEY_ALLOWED_ORIGINS="+app.URL)}
 	if err := server.start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(server.stop)
-	limited := serveAlone(t, "LATCHKEY_LIMIT_LOGIN_ADDRESS=1/4s")
+	limited := serveAlone(t, "LATCHKEY_LIMIT_LOGIN_ADDRESS=1/10s")
 	control := httptest.NewServer(server)
 	t.Cleanup(control.Close)
 	urls, err := json.Marshal(map[string]string{
@@ -46,6 +46,7 @@ func TestAccountPage(t *testing.T) {
 	}
 	cmd := exec.CommandContext(t.Context(), "node", "internal/web/browser/account.mjs", string(urls), shots)
 	out, err := cmd.CombinedOutput()
+	control.Close() // and what it started or stopped is done
 	t.Logf("%s", out)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, server.log)
@@ -55,7 +56,6 @@ func TestAccountPage(t *testing.T) {
 // restartable is a server that goes away and comes back at the same address when it is told to:
 // by POST /stop and POST /start.
 type restartable struct {
-	t   *testing.T
 	env []string
 	*process
 }

@@ -1,10 +1,11 @@
+import type { AuthClient, SignUpInput } from '../../client/src/auth-client.d.ts';
 import { part } from './dom.ts';
 import { form } from './form.ts';
-import type { Page, View } from './page.ts';
+import type { View } from './page.ts';
 
 /** A form that signs in when it is sent, in one way or another. */
 const signInView =
-  (signIn: (auth: Page['auth'], values: Record<string, string>) => Promise<unknown>): View =>
+  (signIn: (auth: AuthClient, values: SignUpInput) => Promise<unknown>): View =>
   (page, view, signal) => {
     const email = part<HTMLInputElement>(view, '#email');
     email.value = page.email;
@@ -13,7 +14,7 @@ const signInView =
       page.say(null);
       page.isSigningIn = true;
       try {
-        await signIn(page.auth, values);
+        await signIn(page.auth, values as unknown as SignUpInput);
         page.email = '';
       } finally {
         page.isSigningIn = false;
@@ -21,8 +22,6 @@ const signInView =
     });
   };
 
-export const logInView = signInView((auth, { email, password }) => auth.login({ email: email!, password: password! }));
-
-export const signUpView = signInView((auth, { email, password, name }) =>
-  auth.signUp({ email: email!, password: password!, name: name! }),
-);
+// The names of the fields in index.html are those of the input.
+export const logInView = signInView((auth, values) => auth.login(values));
+export const signUpView = signInView((auth, values) => auth.signUp(values));

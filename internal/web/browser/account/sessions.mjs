@@ -169,5 +169,6 @@ await step('stays when logging out everywhere fails, and says so', async (tab, a
   await at.status('You can try again now.').waitFor();
   await at.button('Yes, log out everywhere').click();
   await at.status('You are logged out. There was no other session.').waitFor();
+  assert.equal(await at.email().inputValue(), '', 'the address of whoever is gone');
 });
 await forgetCookies();

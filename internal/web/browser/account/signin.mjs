@@ -11,19 +11,22 @@ await signUpElsewhere(ada);
 
 await step('shows nothing at first, then that it is checking, and no form before it knows', async (tab, at) => {
   await tab.addInitScript(() => {
-    globalThis.hadForm = false;
+    globalThis.shown = [];
     new MutationObserver(() => {
-      globalThis.hadForm ||= document.querySelector('form') !== null;
+      const text = document.querySelector('main')?.innerText;
+      const hasForm = document.querySelector('form') !== null;
+      if (text || hasForm) globalThis.shown.push({ text, hasForm, when: performance.now() });
     }).observe(document, { childList: true, subtree: true });
   });
   const release = await hold(tab, 'refresh');
-  const asked = tab.waitForRequest('**/graphql');
   await tab.goto(account());
-  await asked;
-  assert.equal(await tab.getByRole('main').innerText(), '', 'something is there before anything is known');
   await at.status('Checking').waitFor();
   await look(tab, 'checking');
-  assert.equal(await tab.evaluate(() => globalThis.hadForm), false, 'a form, before it is known who is signed in');
+  const shown = await tab.evaluate(() => globalThis.shown);
+  assert.deepEqual(shown.filter(({ hasForm }) => hasForm), [], 'a form, before it is known who is signed in');
+  assert.match(shown[0].text, /^Checking/);
+  const begin = await tab.evaluate(() => performance.getEntriesByType('resource').find(({ name }) => name.endsWith('.js')).responseEnd);
+  assert(shown[0].when - begin > 390, `something is shown after ${shown[0].when - begin} ms`);
   await release();
   await at.heading('Log in').waitFor();
   assert.equal(await tab.getByText('Checking').count(), 0, 'it says that it checks, and has checked');

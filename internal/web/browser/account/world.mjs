@@ -45,7 +45,7 @@ await context.addInitScript({ content: axe });
 /** A tab that is watched. */
 export async function openTab() {
   const tab = await context.newPage();
-  tab.setDefaultTimeout(10_000);
+  tab.setDefaultTimeout(20_000);
   tab.on('console', (message) => {
     const text = message.text();
     if (message.type() === 'error' && ![...expected].some((part) => text.includes(part))) wrong.push(`console: ${text}`);

@@ -23,7 +23,7 @@ export function createAuthClient({ url, storage }: AuthClientOptions): AuthClien
     // Counted from before the question: the answer may have been long on its way.
     const news = payload && { token: payload.accessToken, left: sent + payload.expiresIn * 1000 - now(), user: payload.user };
     held.take(news);
-    tabs.tell(news);
+    await tabs.tell(news);
   }
 
   async function endSession(stored?: string | null) {
@@ -59,9 +59,7 @@ export function createAuthClient({ url, storage }: AuthClientOptions): AuthClien
 
   async function attempt() {
     const began = held.era;
-    const seconds = Math.ceil((until - now()) / 1000);
-    const wait = seconds > 0 && Object.assign(refusal!, { retryAfter: seconds });
-    const error = wait || (await tabs.exclusive(() => renew(began)));
+    const error = now() < until ? refusal : await tabs.exclusive(() => renew(began));
     if (error && held.state.status === 'unknown') held.forget(error);
     held.publish();
     if (error) throw error;
@@ -78,13 +76,11 @@ export function createAuthClient({ url, storage }: AuthClientOptions): AuthClien
 
   async function signIn(field: 'login' | 'signUp', type: string, input: LoginInput): Promise<User> {
     const user = await tabs.exclusive(async () => {
-      const before = await storage?.load();
       const sent = now();
       const query = `mutation($input: ${type}!) { ${field}(input: $input) ${PAYLOAD} }`;
       const data = await ask(url, query, { input: { ...input, delivery: storage ? 'BODY' : 'COOKIE' } }, !storage);
       tabs.leaving(false);
       until = 0;
-      if (before) await endSession(before).catch(() => {}); // as the server does where it has a cookie
       await adopt(data[field], sent);
       return data[field].user;
     });

@@ -7,26 +7,27 @@ export type News = { token: string; left: number; user: User };
 
 /** What the tabs of an origin share. Apps without a page share nothing, and take turns within. */
 export function openTabs(name: string, page: boolean) {
-  const channel = page && globalThis.BroadcastChannel ? new BroadcastChannel(name) : null;
+  const open = () => (page && globalThis.BroadcastChannel ? new BroadcastChannel(name) : null);
+  const near = open();
+  const far = open();
   let queue: Promise<any> = Promise.resolve();
 
-  /** A lock may overtake the news of the tab that had it: so both tabs wait for what goes round after them. */
-  const echo = () =>
-    new Promise<void>((resolve) => {
-      const open = () => new BroadcastChannel(`${name} echo`);
-      const far = open();
-      far.onmessage = () => resolve(far.close());
-      open().postMessage(0);
-    });
+  /** Sends something round, and waits until it is back. */
+  const round = async (data: News | null | 0) => {
+    if (near) {
+      await new Promise((resolve) => {
+        far!.addEventListener('message', resolve, { once: true });
+        near.postMessage(data);
+      });
+    }
+  };
 
   return {
     /** Tells the other tabs of a new token, or with null that nobody is signed in any more. */
-    tell(news: News | null) {
-      channel?.postMessage(news);
-    },
+    tell: (news: News | null) => round(news),
 
     listen(heard: (news: News | null) => void) {
-      if (channel) channel.onmessage = ({ data }) => heard(data);
+      if (near) near.onmessage = ({ data }) => data === 0 || heard(data);
     },
 
     /** The flag of a logout that the server has not heard of yet. It outlives the page. */
@@ -44,8 +45,9 @@ export function openTabs(name: string, page: boolean) {
     exclusive<T>(work: () => Promise<T>): Promise<T> {
       if (!page || !navigator.locks) return (queue = queue.catch(() => {}).then(work));
       let turn: Promise<T> | undefined;
-      const begin = () => (turn = echo().then(work).finally(echo));
-      const signal = AbortSignal.timeout(LOCK_WAIT);
+      // A lock is often here before the news of the tab that had it: what goes round comes after them.
+      const begin = () => (turn = round(0).then(work));
+      const signal = AbortSignal.timeout?.(LOCK_WAIT);
       return navigator.locks.request(name, { signal }, begin).catch(() => turn ?? work());
     },
   };

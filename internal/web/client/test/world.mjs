@@ -65,18 +65,18 @@ const late = (act) => setImmediate(() => setImmediate(act));
 
 function createChannels() {
   const open = new Set();
-  return class {
+  return class extends EventTarget {
     constructor(name) {
+      super();
       this.name = name;
       open.add(this);
+      this.addEventListener('message', (message) => this.onmessage?.(message));
     }
     postMessage(data) {
       for (const other of open) {
-        if (other !== this && other.name === this.name) late(() => other.onmessage?.({ data: structuredClone(data) }));
+        const hear = () => other.dispatchEvent(Object.assign(new Event('message'), { data: structuredClone(data) }));
+        if (other !== this && other.name === this.name) late(hear);
       }
-    }
-    close() {
-      open.delete(this);
     }
   };
 }
