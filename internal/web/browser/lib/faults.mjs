@@ -70,9 +70,12 @@ export const faults = [
     return page;
   }),
   interrupted('tab closed in the middle of a refresh', 'the cookie of the answer is kept, and the next tab signed in', 4, async (w, page, gate) => {
+    const other = await w.tab({ context: gate.context, path: '/away' });
     await page.close();
+    await w.unlocked(other); // the page is gone, and with it what it alone waited for
     await gate.kept();
-    return w.tab({ context: gate.context });
+    await other.goto(w.app);
+    return other;
   }),
   interrupted('page left in the middle of a refresh', 'the cookie of the answer is kept, and Back shows the page signed in', 4, async (w, page, gate) => {
     await page.goto(`${w.app}/away`);

@@ -86,12 +86,7 @@ export class World {
 
   // settled waits until nobody has anything under way.
   async settled() {
-    for (const page of this.pages()) {
-      await this.until('free locks', () => page.evaluate(async (stuck) => {
-        const { held, pending } = await navigator.locks.query();
-        return [...held, ...pending].every(({ name }) => name === stuck);
-      }, this.stuck).catch(() => false)); // while it navigates
-    }
+    for (const page of this.pages()) await this.unlocked(page);
     await this.proxy.idle();
     assert.deepEqual(this.#failures, [], 'uncaught exceptions');
   }
@@ -291,6 +286,14 @@ export class World {
     const before = this.proxy.count('refresh');
     return this.until('a tab that waits for the lock', async () =>
       this.proxy.count('refresh') > before || page.evaluate(async () => (await navigator.locks.query()).pending.length > 0));
+  }
+
+  // unlocked waits until no page of the browser has a lock, or waits for one.
+  unlocked(page) {
+    return this.until('free locks', () => page.evaluate(async (stuck) => {
+      const { held, pending } = await navigator.locks.query();
+      return [...held, ...pending].every(({ name }) => name === stuck);
+    }, this.stuck).catch(() => false)); // while it navigates
   }
 
   // lockName is what the client of a page calls its lock, seen while it refreshes.
