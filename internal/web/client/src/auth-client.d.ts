@@ -5,8 +5,9 @@ export function createAuthClient(options: AuthClientOptions): AuthClient;
 
 /**
  * A `fetch` for Apollo's HttpLink, urql's Client, graphql-request, Relay or your own calls. It
- * attaches the access token, refreshes once when that is refused, and repeats the request once.
- * Rejects with an AuthError when the token had to be renewed and could not be.
+ * attaches the access token, refreshes once when that is refused, and repeats the request once. The
+ * token goes wherever it is called for: only to servers that may see it. Rejects with an
+ * AuthError when the token had to be renewed and could not be.
  */
 export function authFetch(auth: AuthClient): typeof globalThis.fetch;
 
