@@ -16,7 +16,7 @@ export function authFetch(auth: AuthClient): typeof fetch {
       return fetch(input instanceof Request ? input.clone() : input, { credentials, ...init, headers });
     };
     const answer = await send(used);
-    if (!used || !(await refused(answer, init.body))) return answer;
+    if (!used || !(await refused(answer, init.body ?? (input as Request).body))) return answer;
     // Late refusals find that somebody has renewed the token already.
     if ((await own()) === used) await auth.refresh();
     const token = await own();
@@ -32,6 +32,7 @@ async function refused(answer: Response, body: unknown) {
   if (!text.includes('UNAUTHENTICATED')) return false;
   const { data, errors } = JSON.parse(text);
   const hasRun = Object.values(data ?? {}).some((value) => value !== null);
-  if (hasRun && /\bmutation\b/.test(String(body))) return false;
-  return !!errors?.some((error: any) => error.extensions?.code === 'UNAUTHENTICATED');
+  // What cannot be read, such as a stream, may be one as well.
+  if (hasRun && /mutation|^.object/.test(String(body))) return false;
+  return errors?.some((error: any) => error.extensions?.code === 'UNAUTHENTICATED');
 }

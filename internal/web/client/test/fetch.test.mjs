@@ -152,6 +152,14 @@ test('a stream is not read', async () => {
   assert.equal(server.count('refresh'), 1);
 });
 
+test('a Request that may be a mutation and has half run is not run again', async () => {
+  const { server, call } = await signedIn();
+  server.faults.push(json({ data: { paid: true, noted: null }, ...refusal('UNAUTHENTICATED') }));
+  const answer = await call(new Request(url, post('mutation { paid noted }')));
+  assert.equal((await answer.json()).data.paid, true);
+  assert.equal(server.count('paid'), 1);
+});
+
 test('a Request can be repeated as well, and keeps its headers', async () => {
   const { server, call } = await signedIn();
   server.valid.clear();
