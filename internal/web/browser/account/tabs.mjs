@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 
 import {
-  account, call, forgetCookies, isFocused, logInElsewhere, look, newEmail, on, openTab, password, signUpElsewhere, step, urls,
+  account, call, forgetCookies, logInElsewhere, look, newEmail, on, openTab, password, signUpElsewhere, step, urls,
 } from './world.mjs';
 
 const ada = newEmail('ada');
