@@ -78,7 +78,9 @@ func authPayload(req *reqctx.Request, g session.Grant, delivery model.RefreshTok
 		return nil, err
 	}
 	u, err := userModel(g.User, nil)
-	out := &model.AuthPayload{AccessToken: g.Access.Reveal(), ExpiresIn: int(g.AccessTTL / time.Second), User: u}
+	out := &model.AuthPayload{
+		AccessToken: g.Access.Reveal(), ExpiresIn: int(g.AccessTTL / time.Second), SessionID: g.SessionID.String(), User: u,
+	}
 	switch {
 	case delivery == model.RefreshTokenDeliveryBody:
 		refresh := g.Refresh.Reveal()

@@ -20,7 +20,9 @@ type AuthPayload struct {
 	ExpiresIn int `json:"expiresIn"`
 	// Only with delivery BODY; null when the token travels in the cookie.
 	RefreshToken *string `json:"refreshToken,omitempty"`
-	User         *User   `json:"user"`
+	// The session that the tokens are of, as in `sessions`. The same after every refresh.
+	SessionID string `json:"sessionId"`
+	User      *User  `json:"user"`
 }
 
 type LoginInput struct {

@@ -13,7 +13,8 @@ export function authFetch(auth: AuthClient): typeof globalThis.fetch;
 
 /**
  * Listens to the server's `sessionEvents`, so that a session ended elsewhere is over here within a
- * second; of all tabs one listens. Answers a function that stops it.
+ * second; of all tabs one listens. For browsers and Node; elsewhere it does nothing. Answers a
+ * function that stops it.
  */
 export function watchSession(auth: AuthClient): () => void;
 
@@ -48,7 +49,7 @@ export interface AuthClient {
   login(input: LoginInput): Promise<User>;
   /**
    * Always succeeds here and in the other tabs. A server that is away hears of it later: when the
-   * network is back, or from the next page or start.
+   * network is back, or from the next page or start; a storage that fails is not emptied.
    */
   logout(): Promise<void>;
   /** Ends every session of the user, this one included; answers how many. */
@@ -58,7 +59,10 @@ export interface AuthClient {
    * was cached. Not for what a page finds when it loads. Answers a function that stops it.
    */
   onAuthChange(listener: (user: User | null) => void): () => void;
-  /** For React: useSyncExternalStore(auth.subscribe, () => auth.state) */
+  /**
+   * For React: useSyncExternalStore(auth.subscribe, () => auth.state), with the second argument
+   * once more as the third where a server renders.
+   */
   subscribe(listener: () => void): () => void;
 }
 
@@ -98,6 +102,7 @@ export class AuthError extends Error {
   readonly retryAfter?: number;
   /** With BAD_USER_INPUT and EMAIL_TAKEN: every wrong input. */
   readonly fields?: { field: string; code: string; message: string }[];
+  /** With UNAUTHENTICATED why; with SESSION_ENDED only CROSS_SITE, or in development what ended it. */
   readonly reason?: string;
   /** With INTERNAL: what the operator finds it in the log by. */
   readonly requestId?: string;

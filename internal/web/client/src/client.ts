@@ -1,68 +1,34 @@
 import type { AuthClient, AuthClientOptions, AuthState, LoginInput, User } from './auth-client.d.ts';
-import { authFetch } from './fetch.ts';
 import { createHeld, now } from './held.ts';
+import { createSession, PAYLOAD, type Payload } from './session.ts';
 import { openTabs } from './tabs.ts';
-import { AuthError, ask } from './wire.ts';
+import { ANSWER_WAIT, asAuthError, ask, AuthError } from './wire.ts';
 
-type Payload = { accessToken: string; expiresIn: number; refreshToken: string | null; user: User };
-
-const LEAVING = 'logout '; // before a stored token: the server has not heard of it yet
-const PAYLOAD = '{ accessToken expiresIn refreshToken user { id email emailVerified name roles createdAt } }';
+const tooLate = () => new AuthError('Logged out meanwhile.', { code: 'SESSION_ENDED' });
 
 export function createAuthClient({ url, storage }: AuthClientOptions): AuthClient {
   const page = !storage && !!globalThis.document;
-  const tabs = openTabs(`latchkey ${url}`, page);
-  const held = createHeld(tabs.leaving());
-  let refusal: AuthError | undefined; // of the last refresh, with the wait that the server wants
+  const tabs = openTabs(`latchkey ${page ? new URL(url, location.href) : url}`, page);
+  const held = createHeld(!!tabs.leaving());
+  const session = createSession(url, storage, tabs, held);
+  let departures = 0;
+  let refusal: AuthError | void; // of the last refresh, with the wait that the server wants
   let until = 0;
   let refreshing: Promise<AuthState> | null = null;
 
-  /** Takes what the server has answered, here and in the other tabs. */
-  async function adopt(payload: Payload | null, sent = 0) {
-    if (storage && (!payload || payload.refreshToken)) await storage.save(payload && payload.refreshToken);
-    // Counted from before the question: the answer may have been long on its way.
-    const news = payload && { token: payload.accessToken, left: sent + payload.expiresIn * 1000 - now(), user: payload.user };
-    held.take(news);
-    await tabs.tell(news);
-  }
-
-  async function endSession(stored?: string | null) {
-    const t = stored?.replace(LEAVING, '');
-    await ask(url, 'mutation($t: String) { logout(refreshToken: $t) }', { t }, !storage);
-    tabs.leaving(false);
-    await storage?.save(null);
-  }
-
-  /** Answers why it cannot be known who is signed in, if so. */
-  async function renew(began: number, again = true): Promise<AuthError | void> {
-    if (held.era !== began) return; // another tab was faster
-    try {
-      const stored = await storage?.load();
-      if (tabs.leaving() || stored?.startsWith(LEAVING)) return endSession(stored).catch(() => {}).then(() => held.take(null));
-      if (storage && !stored) return held.take(null);
-      const sent = now();
-      const query = `mutation($t: String) { refresh(refreshToken: $t) ${PAYLOAD} }`;
-      const { refresh } = await ask(url, query, { t: stored }, !storage, held.stale.signal);
-      if (held.era === began) await adopt(refresh, sent);
-      refusal = undefined;
-    } catch (reason) {
-      const error = reason instanceof AuthError ? reason : new AuthError(`${reason}`, { code: 'STORAGE_ERROR' });
-      if (held.era !== began) return;
-      if (error.reason === 'CROSS_SITE') console.warn(error.message); // or nobody would know why
-      if (error.code === 'SESSION_ENDED') return adopt(null);
-      refusal = error;
-      until = now() + (error.retryAfter ?? 0) * 1000;
-      // The answer may be lost, and the cookie with it: it has to come before the old one is void.
-      return again && error.code === 'NETWORK_ERROR' && !error.retryAfter ? renew(began, false) : error;
-    }
-  }
+  // Requests that change the cookie take turns, or a late answer would put an old one over a new
+  // one: giving a request up does not keep its cookie away. Only a refresh may overtake.
+  const inTurn = <T>(work: () => Promise<T>) => tabs.exclusive(work, ANSWER_WAIT).finally(held.publish);
 
   async function attempt() {
-    const began = held.era;
-    const error = now() < until ? refusal : await tabs.exclusive(() => renew(began));
-    if (error && held.state.status === 'unknown') held.forget(error);
+    const { token, era } = held;
+    if (now() >= until) {
+      refusal = await tabs.exclusive(() => session.renew(token, era));
+      until = now() + (refusal?.retryAfter ?? 0) * 1000;
+    }
+    if (refusal && held.state.status === 'unknown') held.forget(refusal);
     held.publish();
-    if (error) throw error;
+    if (refusal) throw refusal;
     return held.state;
   }
 
@@ -75,38 +41,56 @@ export function createAuthClient({ url, storage }: AuthClientOptions): AuthClien
   }
 
   async function signIn(field: 'login' | 'signUp', type: string, input: LoginInput): Promise<User> {
-    const user = await tabs.exclusive(async () => {
+    const before = departures;
+    return inTurn(async () => {
       const sent = now();
       const query = `mutation($input: ${type}!) { ${field}(input: $input) ${PAYLOAD} }`;
       const data = await ask(url, query, { input: { ...input, delivery: storage ? 'BODY' : 'COOKIE' } }, !storage);
-      tabs.leaving(false);
+      const payload: Payload = data[field];
+      if (departures !== before) {
+        await storage?.save(payload.refreshToken); // for the logout, which waits for its turn
+        throw tooLate();
+      }
       until = 0;
-      await adopt(data[field], sent);
-      return data[field].user;
+      await session.adopt(payload, sent, held.era);
+      return payload.user;
+    }).catch((reason) => {
+      throw asAuthError(reason);
     });
-    held.publish();
-    return user;
   }
 
   async function logout() {
-    tabs.leaving(true);
+    departures++;
+    if (held.session) tabs.leaving(held.session);
     held.take(null);
-    tabs.tell(null);
+    const began = ++held.era; // whoever has signed in meanwhile stays
     held.publish();
-    const began = held.era; // whoever has signed in meanwhile stays
-    const stored = await storage?.load();
-    if (stored) await storage!.save(LEAVING + stored);
-    await tabs.exclusive(async () => held.era === began && endSession(stored)).catch(() => {});
+    void tabs.tell(null);
+    await inTurn(() => session.leave(began)).catch(() => {});
   }
 
-  async function revokeAll() {
-    const data = await ask(url, 'mutation { revokeAll }', {}, !storage, undefined, authFetch(client));
-    await adopt(null);
-    held.publish();
-    return data.revokeAll;
+  async function revokeAll(): Promise<number> {
+    const who = held.state.user?.id;
+    for (let again = true; ; again = false) {
+      const used = await getAccessToken();
+      const began = held.era;
+      if (held.state.user?.id !== who) throw tooLate();
+      try {
+        return await inTurn(async () => {
+          const { revokeAll } = await ask(url, 'mutation { revokeAll }', {}, !storage, used);
+          await session.drop(began);
+          return revokeAll;
+        });
+      } catch (reason) {
+        const error = asAuthError(reason);
+        if (!again || error.code !== 'UNAUTHENTICATED') throw error;
+        if (held.token === used) await refresh();
+      }
+    }
   }
 
   tabs.listen((news) => {
+    if (news && news.session === tabs.leaving()) return; // sent before the other tab knew
     held.take(news);
     held.publish();
   });

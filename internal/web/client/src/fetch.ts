@@ -1,8 +1,14 @@
 import type { AuthClient } from './auth-client.d.ts';
 
 export function authFetch(auth: AuthClient): typeof fetch {
+  // The last user that was known: a page that comes back from a freeze is still this one's.
+  let known = auth.state.user?.id;
+  auth.subscribe(() => {
+    if (auth.state.status !== 'unknown') known = auth.state.user?.id;
+  });
+
   return async (input, init = {}) => {
-    let user = auth.state.user?.id;
+    let user = known;
     /** The token, unless it is somebody else's by now: nothing of one user runs as another. */
     const own = async () => {
       const token = await auth.getAccessToken();
@@ -10,7 +16,7 @@ export function authFetch(auth: AuthClient): typeof fetch {
     };
     const used = await own();
     const send = (token: string | null) => {
-      const headers = new Headers(init.headers ?? (input as Request).headers);
+      const headers = new Headers(init.headers ?? (input as Request).headers); // a string has none
       if (token) headers.set('authorization', `Bearer ${token}`);
       const credentials = String(input) === auth.url ? 'include' : undefined;
       return fetch(input instanceof Request ? input.clone() : input, { credentials, ...init, headers });
@@ -32,7 +38,8 @@ async function refused(answer: Response, body: unknown) {
   if (!text.includes('UNAUTHENTICATED')) return false;
   const { data, errors } = JSON.parse(text);
   const hasRun = Object.values(data ?? {}).some((value) => value !== null);
-  // What cannot be read, such as a stream, may be one as well.
-  if (hasRun && /mutation|^.object/.test(String(body))) return false;
+  // What does not show that it is a query, such as a stream or a persisted document, may be a mutation.
+  const isQuery = !body || (/"query"/.test(`${body}`) && !/mutation/.test(`${body}`));
+  if (hasRun && !isQuery) return false;
   return errors?.some((error: any) => error.extensions?.code === 'UNAUTHENTICATED');
 }

@@ -18,20 +18,16 @@ export function createHeld(signedOut: boolean) {
   const held = {
     state: signedOut ? SIGNED_OUT : UNKNOWN,
     token: null as string | null,
-    /** Counts sign-ins, renewals and sign-outs: what began before one is void after it. */
+    session: undefined as string | undefined,
+    /** Counts sign-ins and sign-outs: what began before one is void after it. */
     era: 0,
-    /** Ends a refresh under way when all is settled: its late cookie must not replace a newer one. */
-    stale: new AbortController(),
 
     isLiving: () => now() < expires,
 
     /** null: nobody is signed in, unless the next state says otherwise. */
     take(news: News | null, next: AuthState = news ? { status: 'signedIn', user: news.user, error: null } : SIGNED_OUT) {
-      if (next.status !== 'unknown') {
-        held.stale.abort();
-        held.stale = new AbortController();
-      }
-      held.era++;
+      if (held.session !== news?.session) held.era++;
+      held.session = news?.session;
       held.token = news && news.token;
       expires = news ? now() + news.left : 0;
       if (JSON.stringify(next) !== JSON.stringify(held.state)) held.state = next;
@@ -39,14 +35,16 @@ export function createHeld(signedOut: boolean) {
 
     /** Why it is not known who is signed in; null: not asked yet. */
     forget(error: AuthError | null = null) {
+      held.era++;
       held.take(null, { status: 'unknown', user: null, error });
     },
 
     /** Tells the listeners what has changed; never inside a lock, which they could keep. */
     publish() {
-      const { status, user } = held.state;
-      if (held.state === told) return;
-      told = held.state;
+      const state = held.state;
+      if (state === told) return;
+      told = state;
+      const { status, user } = state;
       const tell: ((user: User | null) => void)[] = [...listeners];
       const id = user?.id ?? null;
       if (status !== 'unknown' && toldUser !== id) {
@@ -54,6 +52,7 @@ export function createHeld(signedOut: boolean) {
         toldUser = id;
       }
       for (const listener of tell) {
+        if (told !== state) return; // one of them has changed it, and all have heard of that
         try {
           listener(user);
         } catch (error) {
@@ -72,3 +71,5 @@ function add<T>(set: Set<T>, listener: T) {
   set.add(listener);
   return () => void set.delete(listener);
 }
+
+export type Held = ReturnType<typeof createHeld>;

@@ -1,7 +1,7 @@
 import type { AuthClient } from './auth-client.d.ts';
 
 const QUERY = 'subscription { sessionEvents { kind } }';
-const SHORT = 1_000; // a stream that was refused, or cut
+const SHORT = 5_000; // a stream that was refused, or cut
 
 export function watchSession(auth: AuthClient): () => void {
   const end = new AbortController();
@@ -20,8 +20,9 @@ export function watchSession(auth: AuthClient): () => void {
       body: JSON.stringify({ query: QUERY }),
       signal,
     });
-    const reader = answer.body!.getReader();
-    while (!(await reader.read()).done);
+    const reader = answer.body?.getReader();
+    if (!reader) stop(); // React Native reads no streams
+    while (reader && !(await reader.read()).done);
     return performance.now() - began > SHORT;
   }
 
@@ -56,6 +57,12 @@ export function watchSession(auth: AuthClient): () => void {
     listening = null;
   }
 
+  function stop() {
+    end.abort();
+    unsubscribe();
+    pauseListening();
+  }
+
   const unsubscribe = auth.subscribe(start);
   if (typeof document !== 'undefined') {
     // An open stream, and a lock, would keep the page from the back-forward cache.
@@ -63,22 +70,20 @@ export function watchSession(auth: AuthClient): () => void {
     addEventListener('pageshow', start, end);
   }
   start();
-  return () => {
-    end.abort();
-    unsubscribe();
-    pauseListening();
-  };
+  return stop;
 }
 
 /** Half a second to half a minute, longer after every failure; over at once when the network is back. */
 function pause(failures: number, signal: AbortSignal) {
   return new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, Math.min(30_000, 500 * 2 ** failures) * (0.5 + Math.random() / 2));
+    const over = new AbortController();
     const wake = () => {
       clearTimeout(timer);
+      over.abort(); // takes the listeners away
       resolve();
     };
-    signal.addEventListener('abort', wake, { once: true });
-    globalThis.addEventListener?.('online', wake, { once: true });
+    const timer = setTimeout(wake, Math.min(30_000, 500 * 2 ** failures) * (0.5 + Math.random() / 2));
+    signal.addEventListener('abort', wake, over);
+    globalThis.addEventListener?.('online', wake, over);
   });
 }

@@ -1,6 +1,6 @@
 import type * as api from './auth-client.d.ts';
 
-const ANSWER_WAIT = 10_000;
+export const ANSWER_WAIT = 10_000;
 
 export class AuthError extends Error implements api.AuthError {
   declare readonly code: string;
@@ -13,31 +13,32 @@ export class AuthError extends Error implements api.AuthError {
   }
 }
 
+/** What a storage of the app's own throws has no code yet. */
+export const asAuthError = (reason: unknown) =>
+  reason instanceof AuthError ? reason : new AuthError(`${reason}`, { code: 'STORAGE_ERROR' });
+
 /** Sends an operation and answers its data, or rejects with an AuthError. */
 export async function ask(
   url: string,
   query: string,
   variables: object,
   cookies: boolean,
-  signal?: AbortSignal,
-  send: typeof fetch = fetch,
+  token?: string | null,
 ): Promise<any> {
-  // React Native knows neither timeout nor any.
-  const limit = AbortSignal.timeout?.(ANSWER_WAIT);
   let response: Response | undefined;
   let answer;
   try {
-    response = await send(url, {
+    response = await fetch(url, {
       method: 'POST',
       credentials: cookies ? 'include' : 'omit',
       keepalive: true, // the answer's cookie arrives even if the page goes
-      signal: signal && AbortSignal.any ? AbortSignal.any([limit, signal]) : (signal ?? limit),
-      headers: { 'content-type': 'application/json' },
+      signal: AbortSignal.timeout?.(ANSWER_WAIT), // React Native has a limit of its own
+      headers: { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) },
       body: JSON.stringify({ query, variables }),
     });
     answer = await response.json();
-  } catch (error) {
-    if (error instanceof AuthError) throw error; // of a refresh on the way
+  } catch {
+    // no answer, or none of this server
   }
   const error = answer?.errors?.[0];
   if (error?.extensions?.code) throw new AuthError(error.message, error.extensions);

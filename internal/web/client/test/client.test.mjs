@@ -258,11 +258,11 @@ test('a logout is over at once and reaches a server that was away later, before 
   await leaving;
   assert.equal(server.user, ada);
   assert.equal(Object.keys(stored).length, 1);
-  server.faults.push(new TypeError('Failed to fetch'));
+  server.faults.push(new TypeError('Failed to fetch'), new TypeError('Failed to fetch'));
   assert.equal((await (await open()).ready).status, 'signedOut', 'still away, still out');
   const later = await open();
   assert.equal((await later.ready).status, 'signedOut');
-  assert.deepEqual(server.log.map(([field]) => field), ['refresh', 'logout', 'logout', 'logout']);
+  assert.deepEqual(server.log.map(([field]) => field), ['refresh', 'logout', 'refresh', 'refresh', 'refresh', 'logout']);
   assert.equal(server.user, null);
   assert.deepEqual(stored, {});
   await open();
@@ -270,16 +270,19 @@ test('a logout is over at once and reaches a server that was away later, before 
 });
 
 test('a page of somebody who has left shows so before the server answers, and tells it when the network is back', async () => {
-  const { open, server, tell } = createWorld();
+  const { open, server, tell, pass } = createWorld();
   server.user = ada;
   const auth = await open();
-  server.faults.push(new TypeError('Failed to fetch'), new TypeError('Failed to fetch'), promise());
+  server.faults.push(new TypeError('Failed to fetch'));
   await auth.logout();
+  server.faults.push(promise());
+  assert.equal((await open()).state.status, 'signedOut', 'at once');
+  server.faults.length = 0;
+  const { state } = auth;
   await tell('online');
-  assert.equal((await open()).state.status, 'signedOut');
-  const [, , , { signal }] = server.log.at(-1);
-  assert.equal(signal.aborted, false, 'it is still on its way');
-  assert.deepEqual(server.log.map(([field]) => field), ['refresh', 'logout', 'logout', 'logout']);
+  await pass(4_000); // the other one still has the lock
+  assert.equal(server.user, null);
+  assert.equal(auth.state, state);
 });
 
 test('signing in again takes a logout back that the server never heard of', async () => {
@@ -305,6 +308,63 @@ test('a page whose storage is forbidden logs out all the same', async () => {
   });
   await auth.logout();
   assert.equal(server.user, null);
+});
+
+test('a logout that the server has not heard of ends no other session', async () => {
+  const { open, server, stored } = createWorld();
+  server.user = ada;
+  const auth = await open();
+  server.faults.push(new TypeError('Failed to fetch'));
+  await auth.logout();
+  server.grant(grace, true); // has logged in at another origin of the site
+  const later = await open();
+  assert.equal((await later.ready).user.id, grace.id);
+  assert.equal(server.count('logout'), 1);
+  assert.deepEqual(stored, {});
+});
+
+test('whoever logs out while logging in is out', async () => {
+  const { open, server } = createWorld();
+  const auth = await open();
+  const slow = promise();
+  server.faults.push(slow);
+  const login = assert.rejects(auth.login({ email: ada.email, password }), { code: 'SESSION_ENDED' });
+  await settle();
+  const logout = auth.logout();
+  await slow.keep();
+  await Promise.all([login, logout]);
+  assert.equal(auth.state.status, 'signedOut');
+  assert.equal(server.user, null);
+});
+
+test('revokeAll answered late signs nobody else out', async () => {
+  const { open, server } = createWorld();
+  server.user = ada;
+  const [one, two] = [await open(), await open()];
+  const slow = promise();
+  server.faults.push(slow);
+  const revoked = one.revokeAll();
+  await settle();
+  const login = two.login({ email: grace.email, password });
+  await settle();
+  assert.equal(server.count('login'), 0, 'its answer would clear the new cookie');
+  await slow.keep();
+  await Promise.all([revoked, login]);
+  await settle();
+  assert.equal(one.state.user.id, grace.id);
+  assert.equal(two.state.user.id, grace.id);
+});
+
+test('a listener that changes the state again has the last word', async () => {
+  const { open, server } = createWorld();
+  server.user = ada;
+  const auth = await open();
+  const heard = [];
+  auth.onAuthChange((user) => user && auth.logout());
+  auth.onAuthChange((user) => heard.push(user?.id ?? null));
+  await auth.login({ email: grace.email, password });
+  await settle();
+  assert.deepEqual(heard, [null]);
 });
 
 test('revokeAll answers how many, renews a refused token once, and never pretends', async () => {
@@ -376,7 +436,7 @@ test('an app with a storage gets its refresh token in the body and keeps it ther
   const kept = { token: 'one', loads: 0, load: () => (kept.loads++, kept.token), save: async (token) => void (kept.token = token) };
   server.user = ada;
   const grant = server.grant;
-  server.grant = (user) => ({ ...grant(user), refreshToken: `refresh-${server.issued}` });
+  server.grant = (user, isNew) => ({ ...grant(user, isNew), refreshToken: `refresh-${server.issued}` });
   const auth = await open({ storage: kept });
   assert.equal((await auth.ready).status, 'signedIn');
   assert.equal(kept.token, 'refresh-1');
@@ -400,7 +460,7 @@ test('an app that logs out while the server is away tells it later', async () =>
   const kept = { token: null, load: () => kept.token, save: (token) => void (kept.token = token) };
   const auth = await open({ storage: kept });
   const { grant } = server;
-  server.grant = (user) => ({ ...grant(user), refreshToken: `refresh-${server.issued}` });
+  server.grant = (user, isNew) => ({ ...grant(user, isNew), refreshToken: `refresh-${server.issued}` });
   await auth.login({ email: ada.email, password });
   server.faults.push(new TypeError('Failed to fetch'), new TypeError('Failed to fetch'));
   await auth.logout();
@@ -409,6 +469,62 @@ test('an app that logs out while the server is away tells it later', async () =>
   assert.equal((await open({ storage: kept })).state.status, 'signedOut');
   assert.deepEqual(server.log.map(([field, { t }]) => [field, t]).slice(1), Array(3).fill(['logout', 'refresh-1']));
   assert.equal(kept.token, null);
+});
+
+test('an app that logs out twice while the server is away is out all the same', async () => {
+  const { open, server } = createWorld({ page: false });
+  const kept = { token: 'one', load: () => kept.token, save: (token) => void (kept.token = token) };
+  server.user = ada;
+  const { grant } = server;
+  server.grant = (user) => ({ ...grant(user), refreshToken: 'two' });
+  const auth = await open({ storage: kept });
+  server.faults.push(new TypeError('Failed to fetch'), new TypeError('Failed to fetch'));
+  await Promise.all([auth.logout(), auth.logout()]);
+  await auth.logout();
+  assert.equal(kept.token, 'logout two');
+  server.faults.length = 0;
+  await open({ storage: kept });
+  assert.deepEqual(server.log.at(-1).slice(0, 2), ['logout', { t: 'two' }]);
+  assert.equal(kept.token, null);
+});
+
+test('an app that logs out during a refresh keeps nothing', async () => {
+  const { open, server } = createWorld({ page: false });
+  const kept = { token: 'one', load: async () => kept.token, save: async (token) => void (kept.token = token) };
+  server.user = ada;
+  const { grant } = server;
+  server.grant = (user) => ({ ...grant(user), refreshToken: `refresh-${server.issued}` });
+  const auth = await open({ storage: kept });
+  const slow = promise();
+  server.faults.push(slow);
+  const renewed = auth.refresh();
+  await settle();
+  const left = auth.logout();
+  await slow.keep();
+  await Promise.all([renewed, left]);
+  assert.equal(auth.state.status, 'signedOut');
+  assert.deepEqual(server.log.at(-1).slice(0, 2), ['logout', { t: 'refresh-2' }], 'the token that the refresh brought');
+  assert.equal(kept.token, null);
+});
+
+test('an app whose storage fails later is told so, and signed out where it should be', async () => {
+  const { open, server } = createWorld({ page: false });
+  const kept = { token: null, load: () => kept.token, save: (token) => void (kept.token = token) };
+  const auth = await open({ storage: kept });
+  kept.save = () => {
+    throw new Error('the disk is full');
+  };
+  await assert.rejects(auth.login({ email: ada.email, password }), { code: 'STORAGE_ERROR' });
+  kept.save = (token) => void (kept.token = token);
+  await auth.login({ email: ada.email, password });
+  kept.save = () => {
+    throw new Error('the disk is full');
+  };
+  kept.token = 'one';
+  server.user = null;
+  await assert.rejects(auth.refresh(), { code: 'STORAGE_ERROR' });
+  assert.equal(auth.state.status, 'signedOut');
+  await auth.logout();
 });
 
 test('an app whose storage is locked is told so, with a code', async () => {

@@ -123,8 +123,24 @@ test('nor is it sent as another, whom the renewal of an expired token finds', as
   assert.equal(auth.state.user.id, grace.id);
   await pass(11_000);
   server.user = ada;
-  await assert.rejects(auth.revokeAll(), { code: 'UNAUTHENTICATED' });
+  await assert.rejects(auth.revokeAll(), { code: 'SESSION_ENDED' });
   assert.equal(server.count('refresh'), 3);
+});
+
+test('nor by a page of hers that comes back from a freeze', async () => {
+  const { server, tell, read, auth } = await signedIn();
+  await tell('pagehide', { persisted: true });
+  server.grant(grace, true);
+  await tell('pageshow', { persisted: true });
+  const answer = read('mutation { pay }');
+  assert.equal((await answer).errors?.length, undefined, 'whoever asks when it is known again, asks as Grace');
+  assert.equal(auth.state.user.id, grace.id);
+  await auth.login({ email: ada.email, password });
+  await tell('pagehide', { persisted: true });
+  server.grant(grace, true);
+  const [thawed] = [read('mutation { pay }')]; // before pageshow has been answered
+  await tell('pageshow', { persisted: true });
+  assert.equal((await thawed).errors[0].extensions.code, 'UNAUTHENTICATED');
 });
 
 test('a token that cannot be renewed is an error with a code, never a refusal', async () => {
@@ -152,13 +168,20 @@ test('a stream is not read', async () => {
   assert.equal(server.count('refresh'), 1);
 });
 
-test('a Request that may be a mutation and has half run is not run again', async () => {
-  const { server, call } = await signedIn();
-  server.faults.push(json({ data: { paid: true, noted: null }, ...refusal('UNAUTHENTICATED') }));
-  const answer = await call(new Request(url, post('mutation { paid noted }')));
-  assert.equal((await answer.json()).data.paid, true);
-  assert.equal(server.count('paid'), 1);
-});
+for (const [what, request] of Object.entries({
+  'a Request': () => [new Request(url, post('mutation { paid noted }'))],
+  'an upload': () => [url, { method: 'POST', body: new FormData() }],
+  'a persisted document': () => [url, { method: 'POST', body: '{"extensions":{"persistedQuery":{}}}' }],
+})) {
+  test(`${what} that may be a mutation and has half run is not run again`, async () => {
+    const { server, call } = await signedIn();
+    const asked = server.log.length;
+    server.faults.push(json({ data: { paid: true, noted: null }, ...refusal('UNAUTHENTICATED') }));
+    const answer = await call(...request());
+    assert.equal((await answer.json()).data.paid, true);
+    assert.equal(server.log.length, asked + 1);
+  });
+}
 
 test('a Request can be repeated as well, and keeps its headers', async () => {
   const { server, call } = await signedIn();

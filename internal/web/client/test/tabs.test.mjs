@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { ada, createWorld, grace, json, promise, settle } from './world.mjs';
+import { ada, createWorld, grace, install, promise, settle } from './world.mjs';
 
 const password = 'paper lantern quay';
 
@@ -75,7 +75,7 @@ test('a tab that keeps the lock for ever delays the others and no more', async (
   assert.match(await token, /^token-2/);
 });
 
-test('a refresh that hangs neither keeps anybody from signing in nor spoils it when it arrives', async () => {
+test('whoever signs in waits for a refresh under way, whose cookie would replace the new one', async () => {
   const { open, server, pass } = createWorld();
   server.user = ada;
   const auth = await open();
@@ -84,39 +84,61 @@ test('a refresh that hangs neither keeps anybody from signing in nor spoils it w
   server.faults.push(late);
   const renewed = auth.refresh();
   await settle();
-  const signal = server.log.at(-1)[3].signal;
   const login = auth.login({ email: grace.email, password });
-  await settle();
-  assert.equal(server.count('login'), 0, 'the cookie is the refresh’s for now');
-  await pass(3_100);
-  await login;
-  assert.equal(signal.aborted, true, 'its cookie must not arrive any more');
-  const token = await auth.getAccessToken();
+  await pass(9_000);
+  assert.equal(server.count('login'), 0);
   await late.keep();
-  assert.equal((await renewed).user.id, grace.id);
-  assert.equal(await auth.getAccessToken(), token);
+  await Promise.all([renewed, login]);
+  assert.equal(auth.state.user.id, grace.id);
 });
 
-test('a late refresh is void also where its request cannot be given up', async (t) => {
-  const { open, server, pass } = createWorld();
-  const { any } = AbortSignal;
-  t.after(() => Object.assign(AbortSignal, { any }));
-  AbortSignal.any = undefined; // as in React Native
-  server.user = ada;
+test('nobody waits for ever to sign in', async () => {
+  const { open, server, pass, locks } = createWorld();
   const auth = await open();
-  await pass(11_000);
-  const late = promise();
-  server.fetch.mock.mockImplementationOnce(async () => {
-    await late;
-    return json({ data: { refresh: server.grant(ada) } });
-  });
-  const renewed = auth.refresh();
+  locks.request('latchkey https://auth.example.com/graphql', {}, () => new Promise(() => {}));
+  const login = auth.login({ email: ada.email, password });
+  await pass(9_900);
+  assert.equal(server.count('login'), 0);
+  await pass(200);
+  await login;
+});
+
+test('news of a session that has been left are no news', async () => {
+  const { open, server, stored } = createWorld();
+  server.user = ada;
+  const [one, two] = [await open(), await open()];
+  const renewed = two.refresh(); // its news reach a tab whose user has just left
+  const left = one.logout();
+  await Promise.all([renewed, left]);
   await settle();
-  const left = auth.logout();
+  assert.equal(one.state.status, 'signedOut');
+  assert.equal(two.state.status, 'signedOut');
+  assert.equal(server.user, null);
+  assert.deepEqual(stored, {});
+  const name = 'latchkey https://auth.example.com/graphql';
+  server.user = ada;
+  await one.login({ email: ada.email, password });
+  const slow = promise();
+  server.faults.push(slow);
+  const leaving = one.logout();
+  new BroadcastChannel(name).postMessage({ token: 't', session: `s${server.session}`, left: 9_000, user: ada });
   await settle();
-  await late.keep();
-  await Promise.all([left, renewed]);
-  assert.equal(auth.state.status, 'signedOut');
+  assert.equal(one.state.status, 'signedOut');
+  await slow.keep();
+  await leaving;
+  new BroadcastChannel(name).postMessage({ hello: 'from another version' });
+  await settle();
+  assert.equal(one.state.status, 'signedOut');
+});
+
+test('two spellings of an address are one', async () => {
+  const { open } = createWorld();
+  install('location', { href: 'https://auth.example.com/account' });
+  const one = await open();
+  const two = await open({ url: '/graphql' });
+  await one.login({ email: ada.email, password });
+  await settle();
+  assert.equal(two.state.user?.id, ada.id);
 });
 
 test('a refresh under way when its user leaves brings nobody back', async () => {

@@ -58,8 +58,6 @@ test('a stream whose token is over is opened again with the next one', async () 
   assert.equal(server.log.at(-1)[2], 'Bearer token-2-of-1');
 });
 
-
-
 test('of several tabs one listens, and the others hear of it', async () => {
   const { server, stream, clients } = await watched(3);
   assert.equal(server.count('sessionEvents'), 1);
@@ -68,19 +66,54 @@ test('of several tabs one listens, and the others hear of it', async () => {
   assert.deepEqual(clients.map(({ state }) => state.status), ['signedOut', 'signedOut', 'signedOut']);
 });
 
-test('a stream that is refused at once is not asked for again without a pause', async (t) => {
+test('a stream that is refused, or cut soon, is asked for again after a pause that grows', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
-  const { server, stream } = await watched();
-  const again = json(refusal('OVERLOADED'));
-  server.faults.push(undefined, again);
+  const { server, stream, pass, page } = await watched();
+  const listeners = t.mock.method(page, 'addEventListener');
+  const refusals = () => json(refusal('OVERLOADED'));
+  server.faults.push(undefined, refusals(), undefined, refusals(), undefined, refusals());
+  await pass(4_000);
   await stream.end();
-  assert.equal(server.count('sessionEvents'), 1);
-  t.mock.timers.tick(400);
+  for (const [least, most, streams] of [[499, 501, 2], [999, 1_001, 3], [1_999, 2_001, 4]]) {
+    t.mock.timers.tick(least);
+    await settle();
+    assert.equal(server.count('sessionEvents'), streams - 1);
+    t.mock.timers.tick(most);
+    await settle();
+    assert.equal(server.count('sessionEvents'), streams);
+  }
+  const online = listeners.mock.calls.filter(({ arguments: [type] }) => type === 'online');
+  const gone = online.slice(0, -1).every(({ arguments: [, , { signal }] }) => signal.aborted);
+  assert.ok(online.length > 2 && gone, 'a pause that is over listens to nothing');
+});
+
+test('a client that is told to stop does not begin again', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { server, stream, stop, auth } = await watched();
+  await stream.end(); // and a pause begins
+  stop();
+  await settle();
+  await auth.logout();
+  await auth.login({ email: ada.email, password });
+  t.mock.timers.tick(60_000);
   await settle();
   assert.equal(server.count('sessionEvents'), 1);
-  t.mock.timers.tick(700);
+  server.faults.push(newStream().answer);
+  watchSession(auth); // the lock is free
   await settle();
   assert.equal(server.count('sessionEvents'), 2);
+});
+
+test('where an answer has no stream there is nothing to listen to', async () => {
+  const { open, server } = createWorld();
+  server.user = ada;
+  const auth = await open();
+  server.faults.push({ headers: new Headers(), json: async () => ({}) });
+  watchSession(auth);
+  await settle();
+  await auth.login({ email: ada.email, password });
+  await settle();
+  assert.equal(server.count('sessionEvents'), 1);
 });
 
 test('the pause is over when the network is back', async (t) => {

@@ -48,6 +48,7 @@ export function createWorld({ page = true } = {}) {
     },
   };
   install('fetch', world.server.fetch);
+  install('location', page ? { href: 'https://app.example.com/' } : undefined);
   install('document', page ? {} : undefined);
   install('navigator', page ? { locks: world.locks } : {});
   install('BroadcastChannel', page ? createChannels() : undefined);
@@ -56,7 +57,7 @@ export function createWorld({ page = true } = {}) {
   return world;
 }
 
-function install(name, value) {
+export function install(name, value) {
   Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
 }
 
@@ -120,22 +121,24 @@ function createLocks() {
 function createServer() {
   const server = {
     user: null, // whom the cookie is of
+    session: 0, // and which session
     issued: 0,
     lifetime: 10,
     valid: new Set(), // access tokens
     log: [], // [operation, variables]
     faults: [], // what happens to the next requests: an answer, an Error, or a promise of either
     count: (field) => server.log.filter(([name]) => name === field).length,
-    grant(user) {
+    grant(user, isNew = false) {
+      if (isNew) server.session++;
       server.user = user;
       const accessToken = `token-${++server.issued}-of-${user.id}`;
       server.valid.add(accessToken);
-      return { accessToken, expiresIn: server.lifetime, refreshToken: null, user };
+      return { accessToken, expiresIn: server.lifetime, refreshToken: null, sessionId: `s${server.session}`, user };
     },
     fetch: mock.fn(async (input, init = {}) => {
       const signal = init.signal;
       const body = input instanceof Request ? await input.text() : init.body;
-      const { query = '', variables = {} } = body ? JSON.parse(body) : {};
+      const { query = '', variables = {} } = typeof body === 'string' ? JSON.parse(body) : {};
       const field = query.match(/\{\s*(\w+)/)?.[1] ?? 'nothing';
       server.log.push([field, variables, new Headers(init.headers ?? input.headers).get('authorization'), init]);
       const fault = server.faults.shift();
@@ -151,7 +154,7 @@ function createServer() {
           return server.user ? { data: { refresh: server.grant(server.user) } } : refusal('SESSION_ENDED');
         case 'login':
         case 'signUp':
-          return { data: { [field]: server.grant(variables.input.email === grace.email ? grace : ada) } };
+          return { data: { [field]: server.grant(variables.input.email === grace.email ? grace : ada, true) } };
         case 'logout':
           server.user = null;
           server.valid.clear();
