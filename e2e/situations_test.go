@@ -4,13 +4,18 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -125,13 +130,33 @@ the built server, through a proxy that delays, loses and counts. The number is t
 	return b.String()
 }
 
-// freePort is one that nobody listens on, a moment ago.
+// freePort is one that nobody listens on, a moment ago. It lies below the range of outgoing
+// connections, which would take it before the test does; and no other test has it.
 func freePort(t *testing.T) int {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 20 {
+		port := 20000 + rand.IntN(12000)
+		if _, taken := ports.LoadOrStore(port, true); !taken && isFree(t, port) {
+			return port
+		}
 	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().(*net.TCPAddr).Port
+	t.Fatal("no free port")
+	return 0
+}
+
+var ports sync.Map // those that freePort has answered
+
+// isFree says whether nobody listens on a port at the addresses that localhost may mean.
+func isFree(t *testing.T, port int) bool {
+	t.Helper()
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		listener, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return false
+		}
+		if err == nil { // a machine without IPv6 has no ::1
+			_ = listener.Close()
+		}
+	}
+	return true
 }

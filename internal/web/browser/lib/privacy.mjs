@@ -72,7 +72,7 @@ export const privacy = [
       const { token } = await w.device(bob);
       await w.counted(async () => {
         const gate = w.proxy.hold(['updateProfile']);
-        const [late] = [w.ask(page, [RENAME, { name: 'Lovelace' }])];
+        const late = w.ask(page, [RENAME, { name: 'Lovelace' }]);
         late.catch(() => {});
         await gate.arrived();
         await w.press(page, 'Log out');
