@@ -113,7 +113,8 @@ func situationsTable(t *testing.T, libraries []string, results [][]situation) st
 	b.WriteString(`# What a browser survives
 
 Written by ` + "`TestSituations`" + `: each row is a test in Chromium with the example of each library, against
-the built server, through a proxy that delays, loses and counts. The number is that of refreshes.
+the built server, through a proxy that delays, loses and counts. The number is that of refreshes; where
+something happens twice, it is that of both times together.
 
 | situation | what comes of it | ` + strings.Join(libraries, " | ") + ` |
 |---|---|` + strings.Repeat("--:|", len(libraries)) + "\n")
