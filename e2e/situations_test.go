@@ -137,7 +137,7 @@ func freePort(t *testing.T) int {
 	t.Helper()
 	for range 20 {
 		port := 20000 + rand.IntN(12000)
-		if _, taken := ports.LoadOrStore(port, true); !taken && isFree(t, port) {
+		if _, taken := ports.LoadOrStore(port, true); !taken && isFree(port) {
 			return port
 		}
 	}
@@ -145,11 +145,10 @@ func freePort(t *testing.T) int {
 	return 0
 }
 
-var ports sync.Map // those that freePort has answered
+var ports sync.Map // those that freePort has tried
 
 // isFree says whether nobody listens on a port at the addresses that localhost may mean.
-func isFree(t *testing.T, port int) bool {
-	t.Helper()
+func isFree(port int) bool {
 	for _, host := range []string{"127.0.0.1", "::1"} {
 		listener, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 		if errors.Is(err, syscall.EADDRINUSE) {
