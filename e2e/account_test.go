@@ -14,7 +14,7 @@ import (
 
 // TestAccountPage lets a browser that reaches nothing but loopback do all that people do on the
 // account page, in both directions, and look at each of its states with axe-core. With
-// LATCHKEY_TEST_SCREENSHOTS the pictures stay in that directory.
+// LATCHKEY_TEST_SCREENSHOTS it looks at all themes and sizes, and the pictures are in that directory.
 func TestAccountPage(t *testing.T) {
 	if os.Getenv(browserVariable) == "" {
 		t.Skip("needs Chromium: make test")
@@ -25,17 +25,19 @@ func TestAccountPage(t *testing.T) {
 		_, _ = fmt.Fprint(w, `<!doctype html><link rel="icon" href="data:,"><title>App</title>The app`)
 	}))
 	t.Cleanup(app.Close)
+	const appURL = "http://localhost:5173" // to the browser, so that pictures are the same every time
 	server := &restartable{env: append(generous(), "LATCHKEY_ADDR=127.0.0.1:0",
-		"LATCHKEY_DATA_DIR="+filepath.Join(t.TempDir(), "data"), "LATCHKEY_ALLOWED_ORIGINS="+app.URL)}
+		"LATCHKEY_DATA_DIR="+filepath.Join(t.TempDir(), "data"), "LATCHKEY_ALLOWED_ORIGINS="+appURL)}
 	if err := server.start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(server.stop)
-	limited := serveAlone(t, "LATCHKEY_LIMIT_LOGIN_ADDRESS=1/10s")
+	limited := serveAlone(t, "LATCHKEY_LIMIT_LOGIN_ADDRESS=1/50s")
 	control := httptest.NewServer(server)
 	t.Cleanup(control.Close)
 	urls, err := json.Marshal(map[string]string{
-		"server": server.url, "limited": limited.url, "app": app.URL, "control": control.URL,
+		"server": server.url, "limited": limited.url, "app": appURL, "appAt": app.Listener.Addr().String(),
+		"control": control.URL,
 	})
 	if err != nil {
 		t.Fatal(err)

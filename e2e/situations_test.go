@@ -4,13 +4,18 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -108,7 +113,8 @@ func situationsTable(t *testing.T, libraries []string, results [][]situation) st
 	b.WriteString(`# What a browser survives
 
 Written by ` + "`TestSituations`" + `: each row is a test in Chromium with the example of each library, against
-the built server, through a proxy that delays, loses and counts. The number is that of refreshes.
+the built server, through a proxy that delays, loses and counts. The number is that of refreshes; where
+something happens twice, it is that of both times together.
 
 | situation | what comes of it | ` + strings.Join(libraries, " | ") + ` |
 |---|---|` + strings.Repeat("--:|", len(libraries)) + "\n")
@@ -125,13 +131,32 @@ the built server, through a proxy that delays, loses and counts. The number is t
 	return b.String()
 }
 
-// freePort is one that nobody listens on, a moment ago.
+// freePort is one that nobody listens on, a moment ago. It lies below the range of outgoing
+// connections, which would take it before the test does; and no other test has it.
 func freePort(t *testing.T) int {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 20 {
+		port := 20000 + rand.IntN(12000)
+		if _, taken := ports.LoadOrStore(port, true); !taken && isFree(port) {
+			return port
+		}
 	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().(*net.TCPAddr).Port
+	t.Fatal("no free port")
+	return 0
+}
+
+var ports sync.Map // those that freePort has tried
+
+// isFree says whether nobody listens on a port at the addresses that localhost may mean.
+func isFree(port int) bool {
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		listener, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return false
+		}
+		if err == nil { // a machine without IPv6 has no ::1
+			_ = listener.Close()
+		}
+	}
+	return true
 }

@@ -86,6 +86,7 @@ func TestUsers(t *testing.T) {
 func TestRenameUser(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *storetest.Database) {
 		u, bob := newUser(t, db, "ada@example.com"), newUser(t, db, "bob@example.com")
+		db.Exec(t, "UPDATE users SET updated_at = '2001-02-03 04:05:06+00:00'")
 		for _, name := range []string{"Ada Lovelace", "', name = email --", "愛達 👩\u200d💻", ""} {
 			u.Name = name
 			got, err := db.RenameUser(t.Context(), u.ID, name)
@@ -101,6 +102,9 @@ func TestRenameUser(t *testing.T) {
 		}
 		if got, err := db.RenameUser(t.Context(), uuid.New(), "Eve"); !errors.Is(err, user.ErrNotFound) || got.Name != "" {
 			t.Errorf("unknown id: %+v, %v", got, err)
+		}
+		if updated := db.Text(t, "SELECT email FROM users WHERE updated_at >= created_at"); updated != u.Email {
+			t.Errorf("updated: %q", updated)
 		}
 	})
 }

@@ -29,7 +29,7 @@ func TestBundle(t *testing.T) {
 	}
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
-			for _, args := range [][]string{{"test"}, {"run", "build"}} {
+			for _, args := range [][]string{{"run", "build"}, {"test"}} {
 				cmd := exec.CommandContext(t.Context(), "npm", args...)
 				cmd.Dir = filepath.Join(dir, name)
 				if out, err := cmd.CombinedOutput(); err != nil {

@@ -135,8 +135,14 @@ func TestCompression(t *testing.T) {
 }
 
 func TestPagesObeyTheirPolicies(t *testing.T) {
-	for assets, handler := range map[string]http.Handler{"/ide/": IDE(), "/account/": Account(AccountConfig{})} {
-		html := read(t, sendTo(handler, "GET", map[string]string{"/ide/": "/", "/account/": "/account"}[assets]).Body)
+	for _, page := range []struct {
+		path, assets string
+		handler      http.Handler
+	}{
+		{"/", "/ide/", IDE()},
+		{"/account", "/account/", Account(AccountConfig{})},
+	} {
+		html := read(t, sendTo(page.handler, "GET", page.path).Body)
 		for reason, forbidden := range map[string]string{
 			"an inline script":         `<script(?:\s[^>]*)?>[^<]`,
 			"an inline style":          `<style|\sstyle=`,
@@ -144,15 +150,15 @@ func TestPagesObeyTheirPolicies(t *testing.T) {
 			"a reference to elsewhere": `//`,
 		} {
 			if found := regexp.MustCompile(forbidden).FindString(html); found != "" {
-				t.Errorf("%s: %s: %q", assets, reason, found)
+				t.Errorf("%s: %s: %q", page.path, reason, found)
 			}
 		}
 		found := regexp.MustCompile(`(?:src|href)="([^"#]*)"`).FindAllStringSubmatch(html, -1)
 		if len(found) == 0 {
-			t.Errorf("%s: a page without assets: %s", assets, html)
+			t.Errorf("%s: a page without assets: %s", page.path, html)
 		}
 		for _, match := range found {
-			if res := sendTo(handler, "GET", match[1]); res.StatusCode != http.StatusOK || !strings.HasPrefix(match[1], assets) {
+			if res := sendTo(page.handler, "GET", match[1]); res.StatusCode != http.StatusOK || !strings.HasPrefix(match[1], page.assets) {
 				t.Errorf("%s: status %d", match[1], res.StatusCode)
 			}
 		}

@@ -1,9 +1,11 @@
 // Drives the account page of running servers in Chromium, as its visitors would. e2e/account_test.go
 // starts the servers and says where they are:
 //
-//	npm ci && node account.mjs '{"server": …, "limited": …, "app": …, "control": …}' /tmp/screenshots
+//	npm ci && node account.mjs '{"server": …, "limited": …, "app": …, "appAt": …, "control": …}' /tmp/screenshots
 //
-// CHROMIUM names the browser (default /usr/bin/chromium).
+// The browser reaches the app, of which it knows the address "app", at the address "appAt". CHROMIUM
+// names the browser (default /usr/bin/chromium). With LATCHKEY_TEST_SCREENSHOTS there is a picture of
+// every state, and axe-core looks at each theme and size; otherwise the only picture is of a failure.
 import { mkdir } from 'node:fs/promises';
 
 const [urls, screenshots] = process.argv.slice(2);

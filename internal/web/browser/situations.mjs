@@ -16,6 +16,7 @@ import { chromium } from 'playwright-core';
 
 import { alone } from './lib/alone.mjs';
 import { build, serve } from './lib/app.mjs';
+import { executablePath, flags } from './lib/chromium.mjs';
 import { faults } from './lib/faults.mjs';
 import { privacy } from './lib/privacy.mjs';
 import { startProxy } from './lib/proxy.mjs';
@@ -32,12 +33,9 @@ await build(example, directory, `http://localhost:${proxyPort}/graphql`);
 await serve(directory, appPort);
 const proxy = await startProxy(proxyPort, lasting);
 const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  executablePath,
   ignoreDefaultArgs: ['--disable-back-forward-cache'],
-  args: [
-    '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-    '--disable-background-networking', '--disable-component-update', '--disable-sync',
-  ],
+  args: flags,
 });
 
 let failed = 0;

@@ -13,7 +13,7 @@ export function part<E extends HTMLElement = HTMLElement>(of: ParentNode, select
 
 /** What the page says, or null; {} is the place of the value. */
 export function text(id: string, value = ''): string | null {
-  return template('texts').getElementById(id)?.textContent.replace('{}', value) ?? null;
+  return template('texts').getElementById(id)?.textContent.replace('{}', () => value) ?? null;
 }
 
 /** Puts text in the place of what the element held; null is nothing. */
@@ -23,7 +23,7 @@ export function put(element: Node, text: string | null) {
 
 /** Repeats something until the signal, or until what it answers is called. */
 export function every(milliseconds: number, act: () => void, signal: AbortSignal) {
-  const timer = setInterval(act, milliseconds);
+  const timer = signal.aborted ? undefined : setInterval(act, milliseconds);
   const stop = () => clearInterval(timer);
   signal.addEventListener('abort', stop);
   return stop;

@@ -8,14 +8,14 @@ type Values = Record<string, string>;
  * A form with one voice: the page says what is missing, the server all the rest, and the browser's
  * own bubbles are off. What was typed stays, whatever the server says.
  */
-export function form(form: HTMLFormElement, signal: AbortSignal, act: (values: Values) => Promise<unknown>) {
-  const { run } = action(form, 'button:not([type])', signal);
-  const inputs = [...form.querySelectorAll('input')];
+export function form(element: HTMLFormElement, signal: AbortSignal, act: (values: Values) => Promise<unknown>) {
+  const { run } = action(element, 'button:not([type])', signal);
+  const inputs = [...element.querySelectorAll('input')];
   const secret = inputs.find((input) => input.type === 'password');
-  const toggle = secret && makeToggle(form, secret);
+  const toggle = secret && makeToggle(element, secret);
 
   function mark(input: HTMLInputElement, message: string) {
-    put(part(form, `#${input.id}-error`), message);
+    put(part(element, `#${input.id}-error`), message);
     input.ariaInvalid = message ? 'true' : 'false';
   }
 
@@ -41,18 +41,17 @@ export function form(form: HTMLFormElement, signal: AbortSignal, act: (values: V
     const missing = inputs.filter(({ value, dataset }) => dataset.missing && !value);
     if (missing.length) return complain(missing.map(({ name, dataset }) => ({ field: name, message: dataset.missing! })));
     await act(Object.fromEntries(inputs.map(({ name, value }) => [name, value])));
-    if (secret) secret.value = '';
   }
 
   for (const input of inputs) mark(input, '');
-  form.addEventListener('submit', (event) => {
+  element.addEventListener('submit', (event) => {
     event.preventDefault();
     void run(send, show);
   });
 }
 
-function makeToggle(form: HTMLFormElement, input: HTMLInputElement) {
-  const button = part(form, '.toggle');
+function makeToggle(element: HTMLFormElement, input: HTMLInputElement) {
+  const button = part(element, '.toggle');
   const show = (on: boolean) => {
     input.type = on ? 'text' : 'password';
     part(button, ':nth-child(1)').hidden = on;

@@ -65,6 +65,10 @@ await step('shows the way when the browser stays', async (tab, at) => {
   await tab.getByText(`Taking you back to ${host}…`).waitFor();
   assert.equal(await tab.getByRole('link', { name: `Continue to ${host}` }).getAttribute('href'), target);
   await look(tab, 'going');
+  // Whatever happens now, it is the way back that the visitor waits for.
+  await tab.evaluate(() => dispatchEvent(new Event('hashchange')));
+  await at.heading('You are logged in').waitFor();
+  assert.equal(await at.heading('Your account').count(), 0);
 });
 
 await step('leads nowhere else, and says so', async (tab, at) => {
@@ -87,6 +91,7 @@ await step('leads nowhere else, and says so', async (tab, at) => {
     await at.heading('Log in').waitFor();
     await tab.getByText(`asks to send you on to ${where}`).waitFor();
     assert.equal(await tab.getByText('you go back to').count(), 0);
+    await tab.getByText('That address is not allowed here').waitFor();
     if (target.startsWith('https://evil')) await look(tab, 'return-refused');
     await at.logIn(ada);
     await at.heading('Your account').waitFor();

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 
 import {
-  account, answer, call, countRequests, forgetCookies, hold, isFocused, logInElsewhere, look, newEmail, picture, step, signUpElsewhere,
+  account, answer, call, countRequests, focused, forgetCookies, hold, isFocused, logInElsewhere, look, newEmail, picture, step, signUpElsewhere,
 } from './world.mjs';
 
 const ada = newEmail('ada');
@@ -59,8 +59,16 @@ await step('looks at the list again when the visitor comes back to the tab', asy
   const items = tab.getByRole('list', { name: 'Where you are logged in' }).getByRole('listitem');
   await items.nth(1).waitFor();
   await logInElsewhere(ada);
-  await tab.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+  const sent = countRequests(tab, 'sessions');
+  const comeBack = () => tab.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+  const end = at.button('End session: Chrome on Android');
+  await end.focus();
+  await comeBack();
+  assert(await focused(end), 'the button that was to be pressed is gone');
+  await at.field('Name').focus();
+  await comeBack();
   await at.button('End session: Safari on iPhone').waitFor();
+  assert.equal(sent.sent, 1, 'asked under somebody’s fingers');
   assert.match(await items.nth(0).innerText(), /This device/, 'the one in use, and not the last one used, is the first');
 });
 
@@ -162,7 +170,7 @@ await step('stays when logging out everywhere fails, and says so', async (tab, a
   await tab.goto(account());
   await at.logIn(ada);
   await at.button('Log out everywhere').click();
-  const restore = await answer(tab, 'revokeAll', { message: 'Busy.', extensions: { code: 'OVERLOADED', retryAfter: 1 } });
+  const restore = await answer(tab, 'revokeAll', { message: 'Busy.', extensions: { code: 'OVERLOADED', retryAfter: 2 } });
   await at.button('Yes, log out everywhere').click();
   await at.alert('The server is busy').waitFor();
   await restore();

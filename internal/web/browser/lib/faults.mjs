@@ -7,7 +7,7 @@ const WAIT = 3; // seconds that an overloaded server asks for
 export const faults = [
   {
     name: 'session ended elsewhere',
-    outcome: 'the login form at the next request, whether one session was ended or all',
+    outcome: 'twice, when one session was ended and when all were: the login form at the next request',
     refreshes: 2, // one for each
     async act(w) {
       const user = await w.user('ada');
@@ -181,8 +181,8 @@ function meets(obstacle, outcome, refreshes, act) {
 function interrupted(name, outcome, refreshes, leave) {
   return {
     name,
-    outcome,
-    refreshes, // twice: the one that was interrupted, and the next page's
+    outcome: `twice, before the server sees it and before its answer comes: ${outcome}`,
+    refreshes, // each time the one that was interrupted, and the next page's
     async act(w) {
       const user = await w.user('ada');
       for (const answer of [false, true]) {

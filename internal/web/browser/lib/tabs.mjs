@@ -6,7 +6,7 @@ const ME = '{ me { id } }';
 export const tabs = [
   {
     name: 'two tabs refresh at once',
-    outcome: 'one asks, the other takes its answer; on an expired token, and when both are loaded',
+    outcome: 'twice, on an expired token and when both are loaded: one asks, the other takes its answer',
     refreshes: 2, // one each time
     async act(w) {
       const user = await w.user('ada');
