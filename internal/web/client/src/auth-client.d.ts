@@ -91,13 +91,20 @@ export interface SignUpInput extends LoginInput {
   name?: string | null;
 }
 
+/** What the schema's ErrorCode has, what this client adds, and what newer servers may say. */
+export type AuthErrorCode =
+  | 'INVALID_CREDENTIALS' | 'BAD_USER_INPUT' | 'EMAIL_TAKEN' | 'SESSION_ENDED' | 'UNAUTHENTICATED' | 'FORBIDDEN'
+  | 'REAUTHENTICATION_REQUIRED' | 'RATE_LIMITED' | 'OVERLOADED' | 'BAD_REQUEST' | 'GRAPHQL_PARSE_FAILED'
+  | 'GRAPHQL_VALIDATION_FAILED' | 'INTERNAL' | 'NETWORK_ERROR' | 'STORAGE_ERROR'
+  | (string & {});
+
 export class AuthError extends Error {
-  constructor(message: string, extensions: { code: string; retryAfter?: number });
+  constructor(message: string, extensions: { code: AuthErrorCode; retryAfter?: number });
   /**
    * A value of the schema's ErrorCode; or NETWORK_ERROR: no answer, or none of this server; or
    * STORAGE_ERROR: the refresh token cannot be read or kept.
    */
-  readonly code: string;
+  readonly code: AuthErrorCode;
   /** Seconds to wait, with RATE_LIMITED and OVERLOADED. */
   readonly retryAfter?: number;
   /** With BAD_USER_INPUT and EMAIL_TAKEN: every wrong input. */

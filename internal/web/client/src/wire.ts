@@ -3,7 +3,7 @@ import type * as api from './auth-client.d.ts';
 export const ANSWER_WAIT = 10_000;
 
 export class AuthError extends Error implements api.AuthError {
-  declare readonly code: string;
+  declare readonly code: api.AuthErrorCode;
   declare readonly reason?: string;
   declare readonly retryAfter?: number;
   constructor(message: string, extensions: { code: string; retryAfter?: number }) {
