@@ -1,5 +1,6 @@
 // The account page: which view is shown, and what happens when it becomes another one.
-import { createAuthClient, watchSession } from '../../client/src/index.ts';
+import { createAuthClient } from '../../client/src/client.ts';
+import { watchSession } from '../../client/src/watch.ts';
 import { accountView } from './account.ts';
 import { action } from './action.ts';
 import { copy, part, put, text } from './dom.ts';

@@ -1,5 +1,4 @@
 import type { AuthClient } from '../../client/src/auth-client.d.ts';
-import { authFetch } from '../../client/src/fetch.ts';
 import { ask } from '../../client/src/wire.ts';
 import type { Return } from './return.ts';
 
@@ -23,7 +22,16 @@ export interface Page {
  */
 export type View = (page: Page, view: ParentNode, signal: AbortSignal) => void | (() => void);
 
-/** Asks as the signed-in user; rejects with an AuthError. */
-export function askAsUser(auth: AuthClient, query: string, variables: object = {}): Promise<any> {
-  return ask(auth.url, query, variables, true, undefined, authFetch(auth));
+/** Asks as the user of the view, and as nobody else; rejects with an AuthError. */
+export async function askAsUser(auth: AuthClient, query: string, variables: object = {}): Promise<any> {
+  const user = auth.state.user?.id;
+  const attempt = async () => {
+    const token = await auth.getAccessToken();
+    return ask(auth.url, query, variables, true, auth.state.user?.id === user ? token : null);
+  };
+  return attempt().catch(async (error) => {
+    if (error.code !== 'UNAUTHENTICATED') throw error;
+    await auth.refresh();
+    return attempt();
+  });
 }
