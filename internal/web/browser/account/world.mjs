@@ -139,18 +139,23 @@ export function countRequests(tab, word) {
   return count;
 }
 
-/** Holds the requests with a word in them until they are let go. */
+/** Holds the requests with a word in them until they are let go; `sent` counts them. */
 export async function hold(tab, word) {
-  let release;
-  const free = new Promise((resolve) => (release = resolve));
+  let free;
+  const freed = new Promise((resolve) => (free = resolve));
   await tab.route('**/graphql', async (route) => {
-    if (new RegExp(`\\b${word}\\b`).test(route.request().postData() ?? '')) await free;
+    if (new RegExp(`\\b${word}\\b`).test(route.request().postData() ?? '')) {
+      release.sent++;
+      await freed;
+    }
     await route.continue().catch(() => {});
   });
-  return async () => {
-    release();
+  const release = async () => {
+    free();
     await tab.unroute('**/graphql');
   };
+  release.sent = 0;
+  return release;
 }
 
 /** Answers the requests with a word in them in the server's place. */

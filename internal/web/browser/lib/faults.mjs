@@ -111,7 +111,7 @@ export const faults = [
   {
     name: 'logout while the server is away',
     outcome: 'signed out at once, also after a reload; the session ends when the server is back',
-    refreshes: 0,
+    refreshes: 3, // each page load asks whether it is still that session; two in vain
     async act(w) {
       const user = await w.user('ada');
       const page = await w.signedIn(user);
