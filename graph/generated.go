@@ -335,7 +335,10 @@ enum ErrorCode {
   REAUTHENTICATION_REQUIRED
   "Email or password is wrong (never says which)."
   INVALID_CREDENTIALS
-  "The refresh token is unknown, expired, revoked or was used twice: sign in again."
+  """
+  The refresh token is unknown, expired, revoked or was used twice: sign in again. With
+  extensions.reason CROSS_SITE the browser sends no cookie to a server of another site.
+  """
   SESSION_ENDED
   "extensions.fields lists each wrong input: {field, code, message}."
   BAD_USER_INPUT

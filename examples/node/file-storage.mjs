@@ -1,4 +1,5 @@
 // @ts-check
+import { randomUUID } from 'node:crypto';
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 
 /**
@@ -26,9 +27,10 @@ export function fileStorage(file) {
       if (refreshToken === null) {
         await rm(file, { force: true });
       } else {
-        const whole = `${file}.${process.pid}`;
-        await writeFile(whole, refreshToken, { mode: 0o600, flush: true });
-        await rename(whole, file);
+        // A name that nobody can guess, so that no link waits there; never an existing file.
+        const whole = `${file}.${randomUUID()}`;
+        await writeFile(whole, refreshToken, { mode: 0o600, flag: 'wx', flush: true });
+        await rename(whole, file).catch((error) => rm(whole).then(() => { throw error; }));
       }
       known = refreshToken;
     },

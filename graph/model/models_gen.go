@@ -80,7 +80,8 @@ const (
 	ErrorCodeReauthenticationRequired ErrorCode = "REAUTHENTICATION_REQUIRED"
 	// Email or password is wrong (never says which).
 	ErrorCodeInvalidCredentials ErrorCode = "INVALID_CREDENTIALS"
-	// The refresh token is unknown, expired, revoked or was used twice: sign in again.
+	// The refresh token is unknown, expired, revoked or was used twice: sign in again. With
+	// extensions.reason CROSS_SITE the browser sends no cookie to a server of another site.
 	ErrorCodeSessionEnded ErrorCode = "SESSION_ENDED"
 	// extensions.fields lists each wrong input: {field, code, message}.
 	ErrorCodeBadUserInput ErrorCode = "BAD_USER_INPUT"

@@ -23,7 +23,7 @@ type settings struct {
 	SecretOther     string `placeholder:"BASE64" help:"A second master secret, which is read but never used for anything new, while one replaces the other."`
 	SecretOtherFile string `placeholder:"FILE" help:"File with the second master secret."`
 
-	AllowedOrigins string `placeholder:"ORIGINS" help:"Further origins whose pages may call the API, comma-separated, each like https://app.example.com. Default in development: http://localhost:5173 and :3000."`
+	AllowedOrigins string `placeholder:"ORIGINS" help:"Origins whose pages may call the API beside the public URL's own, comma-separated, each like https://app.example.com. Default in development: http://localhost:5173 and :3000."`
 	TrustedProxies string `placeholder:"CIDRS" help:"Proxies whose X-Forwarded-For is believed, comma-separated addresses or networks."`
 	CookieSameSite string `default:"strict" placeholder:"strict|none" help:"none lets pages of another site keep a session, where their browser still permits that; needs https."`
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -48,11 +49,12 @@ func (s *server) identify(next http.Handler) http.Handler {
 	})
 }
 
-// clip shortens foreign text to valid UTF-8 of at most n bytes.
+// clip shortens foreign text to visible, valid UTF-8 of at most n bytes.
 func clip(text string, n int) string {
 	text = strings.ToValidUTF8(text[:min(len(text), n)], "")
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == utf8.RuneError {
+		// What cannot be seen could rearrange the line, or drive the terminal, that it is shown in.
+		if !unicode.IsPrint(r) || r == utf8.RuneError {
 			return -1
 		}
 		return r
@@ -178,8 +180,11 @@ func (s *server) secureHeaders(next http.Handler) http.Handler {
 func (s *server) checkOrigin(next http.Handler) http.Handler {
 	forbid := func(w http.ResponseWriter, r *http.Request) {
 		s.noteOrigin(r)
-		s.api.Refuse(w, r, http.StatusForbidden,
-			"This origin may not call the API. The server's operator can allow it with LATCHKEY_ALLOWED_ORIGINS.")
+		message := "This origin may not call the API. The server's operator can allow it with LATCHKEY_ALLOWED_ORIGINS."
+		if _, host, _ := strings.Cut(r.Header.Get("Origin"), "://"); host == r.Host {
+			message = "The server has another address than LATCHKEY_PUBLIC_URL says. It has to be what the address bar shows, or be listed in LATCHKEY_ALLOWED_ORIGINS."
+		}
+		s.api.Refuse(w, r, http.StatusForbidden, message)
 	}
 	protection := http.NewCrossOriginProtection()
 	for _, origin := range s.cfg.AllowedOrigins {

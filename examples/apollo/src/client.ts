@@ -4,7 +4,7 @@ import { authFetch, createAuthClient } from "latchkey-client";
 const url: string = import.meta.env.VITE_API_URL ?? "http://localhost:8080/graphql";
 
 export const auth = createAuthClient({ url });
-// watchSession(auth); // a session ended elsewhere would be over here within a second
+// watchSession(auth), of the same package, ends here within a second what was ended elsewhere.
 
 export const client = new ApolloClient({
   cache: new InMemoryCache(),
