@@ -109,6 +109,33 @@ export const faults = [
     },
   },
   {
+    name: 'another user logs in while a refresh hangs',
+    outcome: 'the login waits, for the late cookie would replace its own; signed in, also after a reload',
+    refreshes: 2, // that one, and one of the reload
+    async act(w) {
+      w.brief();
+      const [ada, bob] = [await w.user('ada'), await w.user('bob')];
+      const page = await w.signedIn(ada);
+      await w.expired();
+      w.lasting(); // what is held goes where it was sent
+      await w.counted(async () => {
+        const gate = w.proxy.hold(['refresh'], { answer: true });
+        w.ask(page, '{ me { id } }').catch(() => {}); // of no interest to anybody any more
+        await gate.arrived();
+        await w.press(page, 'Log out');
+        await w.showsForm(page);
+        await w.login(page, bob);
+        const waiting = () => page.evaluate(async () => (await navigator.locks.query()).pending.length);
+        await w.until('logout and login to wait', async () => (await waiting()) === 2);
+        assert.equal(w.proxy.count('login'), 0);
+        gate.release();
+        await w.shows(page, bob);
+        await page.reload({ waitUntil: 'commit' });
+        await w.shows(page, bob);
+      });
+    },
+  },
+  {
     name: 'logout while the server is away',
     outcome: 'signed out at once, also after a reload; the session ends when the server is back',
     refreshes: 3, // each page load asks whether it is still that session; two in vain
@@ -131,6 +158,28 @@ export const faults = [
       await w.shows(page, user);
       await page.reload({ waitUntil: 'commit' });
       await w.shows(page, user);
+    },
+  },
+  {
+    name: 'logout while the server is away, then another user elsewhere on the site',
+    outcome: 'signed in as the second user, whose session the logout does not end',
+    refreshes: 2,
+    async act(w) {
+      const [ada, bob] = [await w.user('ada'), await w.user('bob')];
+      const page = await w.signedIn(ada);
+      await w.counted(async () => {
+        w.proxy.cut();
+        await w.press(page, 'Log out');
+        await w.showsForm(page);
+        await w.settled();
+        w.proxy.mend();
+        await w.giveCookie(bob);
+        await page.reload({ waitUntil: 'commit' });
+        await w.shows(page, bob);
+        await page.reload({ waitUntil: 'commit' }); // the session is not over
+        await w.shows(page, bob);
+        assert.equal(w.proxy.count('logout'), 1);
+      });
     },
   },
   {
