@@ -82,7 +82,7 @@ test('other errors, also beside data, renew nothing', async () => {
 });
 
 test('a mutation that has half run is not run again, one that was refused as a whole is', async () => {
-  const { server, read } = await signedIn();
+  const { server, call, read } = await signedIn();
   server.faults.push(json({ data: { paid: true, noted: null }, ...refusal('UNAUTHENTICATED') }));
   assert.equal((await read('mutation { paid noted }')).data.paid, true);
   assert.equal(server.count('paid'), 1);
@@ -91,6 +91,9 @@ test('a mutation that has half run is not run again, one that was refused as a w
   server.valid.clear();
   server.faults.push(json({ data: { open: 1, notes: null }, ...refusal('UNAUTHENTICATED') }));
   assert.match((await read('{ open notes }')).data.open, /^for token/, 'a query may run twice');
+  server.valid.clear();
+  server.faults.push(json({ data: { open: 1, notes: null }, ...refusal('UNAUTHENTICATED') }), undefined, json({ data: { open: 2 } }));
+  assert.equal((await (await call(`${url}?query={open notes}`)).json()).data.open, 2, 'and what comes by GET is one');
 });
 
 test('a request of one user is never repeated as another', async () => {

@@ -63,6 +63,23 @@ test('an app that logs out twice while the server is away is out all the same', 
   assert.equal(kept.token, null);
 });
 
+test('an app that logs out while logging in ends the new session', async () => {
+  const { open, server } = createWorld({ page: false });
+  const kept = { token: null, load: () => kept.token, save: (token) => void (kept.token = token) };
+  const { grant } = server;
+  server.grant = (user, isNew) => ({ ...grant(user, isNew), refreshToken: 'new' });
+  const auth = await open({ storage: kept });
+  const slow = promise();
+  server.faults.push(slow);
+  const login = assert.rejects(auth.login({ email: ada.email, password }), { code: 'SESSION_ENDED' });
+  await settle();
+  const left = auth.logout();
+  await slow.keep();
+  await Promise.all([login, left]);
+  assert.deepEqual(server.log.at(-1).slice(0, 2), ['logout', { t: 'new' }]);
+  assert.equal(kept.token, null);
+});
+
 test('an app that logs out during a refresh keeps nothing', async () => {
   const { open, server } = createWorld({ page: false });
   const kept = { token: 'one', load: async () => kept.token, save: async (token) => void (kept.token = token) };

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { ada, createWorld, grace, install, promise, settle } from './world.mjs';
+import { ada, createWorld, grace, install, json, promise, refusal, settle } from './world.mjs';
 
 const password = 'paper lantern quay';
 
@@ -129,6 +129,56 @@ test('news of a session that has been left are no news', async () => {
   new BroadcastChannel(name).postMessage({ hello: 'from another version' });
   await settle();
   assert.equal(one.state.status, 'signedOut');
+});
+
+for (const [what, answer] of Object.entries({
+  'a late end': () => json(refusal('SESSION_ENDED')),
+  'a late token': () => undefined,
+})) {
+  test(`${what} of a session says nothing of whoever has signed in meanwhile`, async () => {
+    const { open, server, pass } = createWorld();
+    server.user = ada;
+    const auth = await open();
+    await pass(11_000);
+    const late = promise();
+    server.faults.push(late);
+    const renewed = auth.refresh();
+    await settle();
+    new BroadcastChannel('latchkey https://auth.example.com/graphql').postMessage({ token: 't', session: 'another', left: 9_000, user: grace });
+    await settle();
+    await late.keep(answer());
+    await renewed;
+    assert.equal(auth.state.user.id, grace.id);
+    assert.equal(await auth.getAccessToken(), 't');
+  });
+}
+
+test('nor does a logout that is told late', async () => {
+  const { open, server } = createWorld();
+  server.user = ada;
+  const auth = await open();
+  server.faults.push(new TypeError('Failed to fetch'));
+  await auth.logout();
+  const late = promise();
+  server.faults.push(undefined, late);
+  const later = await open();
+  await settle();
+  assert.equal(server.count('logout'), 2);
+  new BroadcastChannel('latchkey https://auth.example.com/graphql').postMessage({ token: 't', session: 'another', left: 9_000, user: grace });
+  await settle();
+  await late.keep();
+  assert.equal((await later.ready).user.id, grace.id);
+});
+
+test('a logout of a session that is over anyway is forgotten', async () => {
+  const { open, server, stored } = createWorld();
+  server.user = ada;
+  const auth = await open();
+  server.faults.push(new TypeError('Failed to fetch'));
+  await auth.logout();
+  server.user = null;
+  await open();
+  assert.deepEqual(stored, {});
 });
 
 test('two spellings of an address are one', async () => {
