@@ -58,6 +58,17 @@ func TestOrigins(t *testing.T) { // R-102
 	}
 }
 
+func TestWrongPublicURLIsNamed(t *testing.T) {
+	const named = "The server has another address than LATCHKEY_PUBLIC_URL says."
+	for origin, want := range map[string]bool{"http://example.com": true, "https://evil.example.org": false} { // httptest calls example.com
+		f := newFixture(production())
+		res := f.send("POST", "/graphql", `{"query":"{me{id}}"}`, "Origin: "+origin)
+		if res.StatusCode != http.StatusForbidden || strings.Contains(read(t, res), named) != want {
+			t.Errorf("%s: status %d", origin, res.StatusCode)
+		}
+	}
+}
+
 // corsHeaders are the ones by which a browser decides.
 func corsHeaders(res *http.Response) map[string]string {
 	out := map[string]string{}
